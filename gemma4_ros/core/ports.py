@@ -82,7 +82,7 @@ class GenerateAnswer:
     passes : int
         Evaluations of the model for the answer; those of the prompt are not counted.
     first_token_s, total_s : float
-        From the call.
+        From the call; the first token that the model itself chose.
     finish : str
         ``stop`` or ``length``.
 
