@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+# Waiting threads must sleep: spinning ones cost a factor of ten where another process wants the core. Read at loading.
+os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 import llama_cpp as lib
 import numpy as np
@@ -179,6 +183,19 @@ class LlamaContext:
     def fork(self, source: int, target: int, length: int) -> None:
         """Let ``target`` share the first ``length`` tokens of ``source``, without copying."""
         lib.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def save(self, slot: int, path: Path, tokens: Sequence[int]) -> bool:
+        """Write a sequence, which holds just these tokens, to a file; False if that failed."""
+        array = (lib.llama_token * len(tokens))(*tokens)
+        return bool(lib.llama_state_seq_save_file(self._context, str(path).encode(), slot, array, len(tokens)))
+
+    def load(self, slot: int, path: Path, tokens: Sequence[int]) -> bool:
+        """Read a sequence of just these tokens from a file; False if it is damaged or another one."""
+        array = (lib.llama_token * len(tokens))()
+        count = ctypes.c_size_t(0)
+        name = str(path).encode()
+        read = lib.llama_state_seq_load_file(self._context, name, slot, array, len(tokens), ctypes.byref(count))
+        return bool(read) and list(array[: count.value]) == list(tokens)
 
     def close(self) -> None:
         """Free context and weights; may be called twice."""
