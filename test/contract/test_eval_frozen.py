@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Never change a line here to make a figure better. A correction of an entry that is wrong gets its line in docs/evaluation.md.
+# Never change a line here to make a figure better. A correction gets its line in docs/evaluation.md.
 FROZEN = {
     'config/eval/commands_test.yaml': 'c70370afe5bee5e6a06e62aaef359d5893da7b5d0965894e0f848d34a36e756e',
     'config/tools/arm.yaml': '5036af4dc9f9d0a1a9b6435b3aeeae8044dc25fdd89448ababc50c8703a35295',

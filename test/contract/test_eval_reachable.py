@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every expectation of the command sets has a witness plan, found by a small search of this file's own.
 
-The search knows the YAML files alone and nothing of the planner: what an entry asks for can be had with the tools of its world,
-within its step limit, without what it forbids, and with everything else as it was.
+The search knows the YAML files alone and nothing of the planner: what an entry asks for can be had with the tools of
+its world, within its step limit, without what it forbids, and with everything else as it was.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import re
@@ -26,6 +27,7 @@ Fact = tuple[str, ...]  # ('at', 'red_toolbox', 'storage'): the value stands las
 State = dict[Fact, str]  # ('at', 'red_toolbox') -> 'storage'
 
 
+@functools.cache
 def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding='utf-8'))
 
@@ -72,13 +74,14 @@ class Setting:
 
     def __init__(self, world: Path, tools: list[Path]) -> None:
         self.world = load(world)
-        self.tools = {name: tool for path in tools for name, tool in load(path).items() if name not in ('tools', 'intents')}
+        files = [load(path) for path in tools]
+        self.tools = {k: v for file in files for k, v in file.items() if k not in ('tools', 'intents')}
         self.things = {**self.world['objects'], **self.world['equipment']}
         self.initial: State = {('at', name): thing['place'] for name, thing in self.things.items()}
         self.initial.update(states(self.world['initial']))
 
     def values(self, enum: Any) -> list[str]:
-        """Ids that an argument may take: ``world.places``, ``world.equipment.valve``, literal words, or a list of these."""
+        """Ids that an argument may take: ``world.places``, ``world.equipment.valve``, a literal, or a list of these."""
         if isinstance(enum, list):
             return [value for part in enum for value in self.values(part)]
         section, _, kind = enum.removeprefix('world.').partition('.')
@@ -93,8 +96,10 @@ class Setting:
         for name, arg in spec['args'].items():
             ids = self.values(arg['enum']) if 'enum' in arg else [arg['min']]
             choices.append([(name, value) for value in ([fixed[name]] if fixed and name in fixed else ids)])
-        return [Action(tool, args, *(tuple(bind(t, dict(args)) for t in spec[k]) for k in ('needs', 'gives')))
-                for args in itertools.product(*choices)]
+        return [
+            Action(tool, args, *(tuple(bind(t, dict(args)) for t in spec[k]) for k in ('needs', 'gives')))
+            for args in itertools.product(*choices)
+        ]
 
     def term(self, text: str, state: State) -> str:
         """Value of a term now: an id, ``at(x)``, or ``place_of(x)``."""
@@ -106,6 +111,7 @@ class Setting:
         return state[(call[1], call[2])]
 
     def resolve(self, text: str, state: State) -> Fact:
+        """The fact that a need or an effect speaks of, with nested terms replaced by their values now."""
         inner = re.sub(r'(?<=[(,])\s*\w+\(\w+\)', lambda m: self.term(m[0].strip(), state), text)
         return fact_of(inner)
 
@@ -151,7 +157,8 @@ class Witness:
         self.search(lambda state: all(state.get(k) == v for k, v in goal.items()), goal)
 
     def search(self, done: Any, goal: State) -> None:
-        """A* over the moves; at most two wanted facts come true with one step, so half their number is a lower bound."""
+        """A* over the moves; a step makes at most two wanted facts true, so half of those left is a lower bound."""
+
         def left(state: State) -> float:
             return sum(state.get(k) != v for k, v in goal.items()) / 2
 
@@ -171,7 +178,8 @@ class Witness:
                 if self.setting.runs(move, state):
                     new = self.setting.after(move, state)
                     heapq.heappush(heap, (len(path) + 1 + left(new), next(order), new, [*path, move]))
-        pytest.fail(f'cannot reach {goal or "the step"} within {len(seen)} states; so far {[a.tool for a in self.plan]}')
+        told = [action.tool for action in self.plan]
+        pytest.fail(f'cannot reach {goal or "the step"} within {len(seen)} states; so far {told}')
 
 
 def moves_of(setting: Setting, entry: dict[str, Any], never: list[str]) -> list[Action]:
@@ -217,7 +225,7 @@ def test_an_expectation_has_a_witness_plan(entry: dict[str, Any]) -> None:
     for before, part in branches(expect):
         never = expect.get('never', []) + part.get('never', [])
         witness = Witness(setting, moves_of(setting, entry, never), start, [])
-        listed = [*before, *expect.get('steps', []), *part.get('steps', [])] if part is not expect else expect.get('steps', [])
+        listed = [*before, *expect.get('steps', []), *(part.get('steps', []) if part is not expect else [])]
         for step in with_repeats(listed, expect.get('count', {})):
             witness.do(step)
         goal = states(expect.get('goal', []) + part.get('goal', []))
