@@ -3,7 +3,7 @@
 
 An awaited future that another thread completes resumes a callback only when the executor is woken; everything here does
 that. Action callbacks run outside of callback groups; an ``async def`` callback of a service or topic holds its group while
-it waits, so give it a ``ReentrantCallbackGroup``.
+it waits: give it `Workers.group`, or nothing else of that group is called meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.task import Future
@@ -50,16 +51,28 @@ class Workers:
     threads : int
         How many calls of `run` may work at the same time; the rest wait their turn. Threads start with the first call.
 
+    Attributes
+    ----------
+    group : ReentrantCallbackGroup
+        For services, clients and subscriptions whose callbacks wait.
+
     """
 
     def __init__(self, node: Node, threads: int = 2) -> None:
+        self.group = ReentrantCallbackGroup()
         self._node = node
         self._limit = threads
         self._threads: list[threading.Thread] = []
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._alarms: list[tuple[float, int, Future[Any]]] = []
         self._count = itertools.count()
-        self._timer = node.create_timer(IDLE_PERIOD_S, self._ring, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        # its own group: a callback that waits must not keep the timer from ending the wait
+        self._timer = node.create_timer(
+            IDLE_PERIOD_S,
+            self._ring,
+            callback_group=self.group,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
         self._timer.cancel()
 
     async def run(
