@@ -14,6 +14,9 @@ import jsonschema
 import pytest
 import yaml
 
+from gemma4_ros.core.tools import fill_goal, load_tools
+from gemma4_ros.core.world import load_world
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ('dev', 'test')
 LEAST_OF_DEV = {
@@ -137,6 +140,17 @@ def test_a_condition_reads_a_number(entry: dict[str, Any]) -> None:
     tools = {name: tool for path in entry['tools'] for name, tool in load(path).items()}
     reader = entry['expect']['if']['after'][-1].partition('(')[0]
     assert any(value['type'] == 'number' and value['unit'] for value in tools[reader]['returns'].values())
+
+
+@pytest.mark.parametrize('world_path', sorted({p.values[0]['world'] for p in every_entry()}))
+def test_the_stack_loads_the_world_and_fills_the_goal_of_every_tool(world_path: str) -> None:
+    entry = next(p.values[0] for p in every_entry() if p.values[0]['world'] == world_path)
+    world = load_world((ROOT / world_path).read_text(encoding='utf-8'), world_path)
+    toolset = load_tools([(path, (ROOT / path).read_text(encoding='utf-8')) for path in entry['tools']], world)
+    assert set(toolset.tools) == set().union(*(load(path) for path in entry['tools'])) - {'tools', 'intents'}
+    for tool in toolset.tools.values():
+        args = {arg.name: arg.values[0] if arg.values else arg.low for arg in tool.args.values()}
+        assert '$' not in json.dumps(fill_goal(tool, args, world)), tool.name
 
 
 def test_the_development_set_has_the_promised_mix() -> None:
