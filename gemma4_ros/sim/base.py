@@ -15,7 +15,7 @@ MAX_SPEED = 0.9
 MAX_TURN = 1.6
 ACCELERATION = 1.2
 BRAKING = 1.6
-EMERGENCY_BRAKING = 7.5
+EMERGENCY_BRAKING = 50.0  # the motors' force limits it, to 8 m/s^2 or so
 SETTLE_SPEED = 0.30
 TURN_ACCELERATION = 4.0
 
@@ -68,7 +68,7 @@ class Base:
         slower = abs(self._wish_speed) < abs(self._speed)
         step = (EMERGENCY_BRAKING if self._braking else BRAKING if slower else ACCELERATION) * TICK_S
         self._speed = approach(self._speed, self._wish_speed, step)
-        self._turn = approach(self._turn, self._wish_turn, (4 if self._braking else 1) * TURN_ACCELERATION * TICK_S)
+        self._turn = approach(self._turn, self._wish_turn, (10 if self._braking else 1) * TURN_ACCELERATION * TICK_S)
         pose = self._physics.base_pose()
         yaw_rate = self._turn
         vx, vy = self._speed * math.cos(pose.yaw), self._speed * math.sin(pose.yaw)

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from gemma4_ros.core.world import World
 from gemma4_ros.sim.controller import CONTROLLERS, Controller, Ticket
 from gemma4_ros.sim.drawing import Picture, draw_dial, draw_display, draw_keys, draw_label
 from gemma4_ros.sim.faults import Faults
@@ -19,6 +21,7 @@ from gemma4_ros.sim.layout import Pose, build_layout
 from gemma4_ros.sim.physics import TICK_S, Physics
 from gemma4_ros.sim.robot import Outcome, Robot
 from gemma4_ros.sim.robot_model import ARM_JOINTS
+from gemma4_ros.sim.scene import build_mjcf
 
 __all__ = ['MODES', 'Cell', 'Snapshot']
 
@@ -50,12 +53,12 @@ class Cell:
 
     Parameters
     ----------
-    world : mapping
-        The world file, as loaded.
+    world : World
+        Places, objects and equipment; see ``build_layout`` for what the cell needs of them.
 
     """
 
-    def __init__(self, world: Mapping[str, Any]) -> None:
+    def __init__(self, world: World) -> None:
         self.lock = threading.RLock()
         self.layout = build_layout(world)
         self.physics = Physics(self.layout)
@@ -132,6 +135,17 @@ class Cell:
             self.controllers[name].start(ticket, faults.slowness(name), faults.is_silent(name), faults.is_lying(name))
             return ticket
 
+    def halt_all(self, why: str) -> None:
+        """Brake and end every goal."""
+        with self.lock:
+            for controller in self.controllers.values():
+                controller.halt(Outcome('CANCELLED', why))
+
+    def is_busy(self) -> bool:
+        """Return whether a controller works on a goal."""
+        with self.lock:
+            return any(controller.ticket is not None for controller in self.controllers.values())
+
     def set_estop(self, pressed: bool) -> None:
         """Press or release the emergency stop."""
         with self.lock:
@@ -177,6 +191,10 @@ class Cell:
                 self.physics.time_s, self.physics.base_pose(), speed, yaw_rate, joints, self.robot.battery,
                 self.robot.is_docked(), self.mode, self.estop, self.robot.process.pressure_bar,
             )  # fmt: skip
+
+    def camera_model(self) -> mujoco.MjModel:
+        """Return a model of its own for a rendering thread."""
+        return mujoco.MjModel.from_xml_string(build_mjcf(self.layout))
 
     def view(self) -> tuple[NDArray[np.float64], dict[str, Picture]]:
         """Return what a camera needs: joint positions, and the pictures on screens and signs."""

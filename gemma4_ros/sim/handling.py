@@ -7,7 +7,7 @@ import math
 
 from gemma4_ros.sim.arm import POSTURES, TRANSIT_M
 from gemma4_ros.sim.kinematics import DOWN, TIP_M, ArmPose, joints_of, tip_pose, wrap
-from gemma4_ros.sim.layout import BENCH_TOP_M, SLOT_SIDES_M
+from gemma4_ros.sim.layout import BENCH_TOP_M, SLOT_ORDER
 from gemma4_ros.sim.reach import close_hand, go, open_hand, tuck, unfold
 from gemma4_ros.sim.robot import Outcome, Robot, Task
 
@@ -17,7 +17,6 @@ NEAREST_M, FARTHEST_M, WIDEST_RAD = 0.30, 0.67, 1.7
 HOLD_N = 3.0
 LIFTED_M = 0.08
 SLOT_CLEARANCE_M = 0.14
-SLOT_ORDER = (1, 2, 0, 3)
 
 
 def _grasp_height(robot: Robot, item: str) -> float:
@@ -76,7 +75,7 @@ def _give_up(robot: Robot, why: str, slowness: float) -> Task:
 
 def _free_slot(robot: Robot, place: str, item: str) -> tuple[float, float] | None:
     others = [robot.physics.item_position(name) for name in robot.layout.items if name != item]
-    for index in SLOT_ORDER[: len(SLOT_SIDES_M)]:
+    for index in SLOT_ORDER:
         x, y = robot.layout.benches[place].slot(index)
         if all(math.hypot(o[0] - x, o[1] - y) > SLOT_CLEARANCE_M for o in others):
             return x, y

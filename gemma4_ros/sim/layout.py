@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gemma4_ros.core.errors import WorldError
+from gemma4_ros.core.world import Entity, World
 
 __all__ = ['Bench', 'Doorway', 'Item', 'Layout', 'Mount', 'Pose', 'build_layout']
 
@@ -18,6 +19,7 @@ BENCH_WIDTH_M = 1.0
 BENCH_TOP_M = 0.50
 SLOT_FORWARD_M = 0.62
 SLOT_SIDES_M = (0.30, 0.10, -0.10, -0.30)
+SLOT_ORDER = (1, 2, 0, 3)  # which slots are taken first
 DOCK_STROKE_M = 0.18  # from the place in front of the dock to the contacts
 TURNTABLE_FORWARD_M = 0.10  # the arm's vertical axis, in the base frame
 REACH_M = 0.72  # from the arm's axis to the wheel of a valve
@@ -120,14 +122,14 @@ class Layout:
         return name if distance <= reach_m else ''
 
 
-def build_layout(world: Mapping[str, Any]) -> Layout:
+def build_layout(world: World) -> Layout:
     """
     Lay the room out.
 
     Parameters
     ----------
-    world : mapping
-        The world file, as loaded: places with poses, objects and equipment with places.
+    world : World
+        Places with poses, objects and equipment with places.
 
     Returns
     -------
@@ -135,14 +137,15 @@ def build_layout(world: Mapping[str, Any]) -> Layout:
         Raises WorldError where a pose or a place is missing, or where a bench gets more objects than it has room for.
 
     """
-    poses = {name: _pose(name, entry) for name, entry in world.get('places', {}).items()}
+    poses = {name: _pose(world.entities[name]) for name in world.group('places')}
     if not poses:
         raise WorldError('the world has no places: the cell needs at least one with a pose; add places to the world file')
-    initial = [str(fact).replace(' ', '') for fact in world.get('initial', [])]
-    start_place = next((f[9:-1] for f in initial if f.startswith('at(robot,') and f[9:-1] in poses), next(iter(poses)))
+    robot = (world.robot,)
+    start_place = world.initial.get(('at', robot))
+    start_place = start_place if start_place in poses else next(iter(poses))
     dock_place = next((name for name in poses if 'dock' in name or 'charg' in name), start_place)
     mounts = _mounts(world, poses)
-    docked = 'docked(robot,yes)' in initial and start_place == dock_place
+    docked = world.initial.get(('docked', robot)) == 'yes' and start_place == dock_place
     start = poses[start_place]
     if docked:
         start = Pose(*start.point(DOCK_STROKE_M, 0.0), start.yaw)
@@ -152,21 +155,19 @@ def build_layout(world: Mapping[str, Any]) -> Layout:
         y_range=(min(ys) - ROOM_MARGIN_M, max(ys) + ROOM_MARGIN_M),
         benches={name: _bench(name, pose, dock_place, mounts) for name, pose in poses.items()},
         mounts=mounts,
-        items=_items(world, poses),
+        items=_items(world),
         doorway=_doorway(xs, ys),
         dock_place=dock_place,
         start=start,
         starts_docked=docked,
-        valves_open=frozenset(f[6:].split(',')[0] for f in initial if f.startswith('valve(') and f.endswith(',open)')),
+        valves_open=frozenset(m for m in mounts if world.initial.get(('valve', (m,))) == 'open'),
     )
 
 
-def _pose(name: str, entry: Mapping[str, Any]) -> Pose:
-    pose = entry.get('pose') or {}
-    try:
-        return Pose(float(pose['x_m']), float(pose['y_m']), float(pose['yaw_rad']))
-    except KeyError as error:
-        raise WorldError(f'place {name} has no {error} in its pose: the cell needs x_m, y_m and yaw_rad') from error
+def _pose(entity: Entity) -> Pose:
+    if entity.pose is None:
+        raise WorldError(f'place {entity.id} has no pose: the cell needs x_m, y_m and yaw_rad')
+    return Pose(entity.pose.x_m, entity.pose.y_m, entity.pose.yaw_rad)
 
 
 def _bench(name: str, pose: Pose, dock_place: str, mounts: Mapping[str, Mount]) -> Bench:
@@ -175,45 +176,47 @@ def _bench(name: str, pose: Pose, dock_place: str, mounts: Mapping[str, Mount]) 
     return Bench(name, pose, name == dock_place, 'panel' in kinds, height)
 
 
-def _mounts(world: Mapping[str, Any], poses: Mapping[str, Pose]) -> dict[str, Mount]:
-    by_place: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
-    for name, entry in world.get('equipment', {}).items():
-        if entry.get('place') not in poses:
-            raise WorldError(f'equipment {name} stands at {entry.get("place")!r}, which is not a place of the world')
-        by_place.setdefault(entry['place'], []).append((name, entry))
+def _mounts(world: World, poses: Mapping[str, Pose]) -> dict[str, Mount]:
+    by_place: dict[str, list[Entity]] = {}
+    for name in world.group('equipment'):
+        entity = world.entities[name]
+        if entity.place is None:
+            raise WorldError(f'equipment {name} has no place: the cell must know where it stands')
+        by_place.setdefault(entity.place, []).append(entity)
     mounts: dict[str, Mount] = {}
-    for place, entries in by_place.items():
-        gauges = [e for e in entries if e[1]['kind'] == 'gauge']
-        others = [e for e in entries if e[1]['kind'] != 'gauge']
-        for index, (name, entry) in enumerate(gauges):
+    for place, entities in by_place.items():
+        gauges = [e for e in entities if e.kind == 'gauge']
+        others = [e for e in entities if e.kind != 'gauge']
+        for index, entity in enumerate(gauges):
             side = 0.40 * (index - (len(gauges) - 1) / 2)
-            x, y = poses[place].point(1.0, -side)
-            mounts[name] = _mount(name, entry, x, y, DIAL_HEIGHT_M, poses[place].yaw)
-        for index, (name, entry) in enumerate(others):
-            spread = 0.42 * (index - (len(others) - 1) / 2) - (0.24 if entry['kind'] == 'panel' else 0.0)
+            mounts[entity.id] = _mount(entity, poses[place].point(1.0, -side), DIAL_HEIGHT_M, poses[place].yaw)
+        for index, entity in enumerate(others):
+            spread = 0.42 * (index - (len(others) - 1) / 2) - (0.24 if entity.kind == 'panel' else 0.0)
             forward = TURNTABLE_FORWARD_M + REACH_M * math.cos(spread)
-            x, y = poses[place].point(forward, -REACH_M * math.sin(spread))
-            mounts[name] = _mount(name, entry, x, y, WHEEL_HEIGHT_M, poses[place].yaw - spread)
+            point = poses[place].point(forward, -REACH_M * math.sin(spread))
+            mounts[entity.id] = _mount(entity, point, WHEEL_HEIGHT_M, poses[place].yaw - spread)
     return mounts
 
 
-def _mount(name: str, entry: Mapping[str, Any], x: float, y: float, z: float, heading: float) -> Mount:
-    return Mount(name, entry['kind'], entry['place'], x, y, z, heading, entry.get('dial'), str(entry.get('unit', '')))
+def _mount(entity: Entity, point: tuple[float, float], z: float, heading: float) -> Mount:
+    unit = str(entity.attribute('unit') or '')
+    return Mount(entity.id, entity.kind, entity.place or '', *point, z, heading, entity.attribute('dial'), unit)
 
 
-def _items(world: Mapping[str, Any], poses: Mapping[str, Pose]) -> dict[str, Item]:
+def _items(world: World) -> dict[str, Item]:
     used: dict[str, int] = {}
     items: dict[str, Item] = {}
-    for name, entry in world.get('objects', {}).items():
-        place = entry.get('place')
-        if place not in poses:
-            raise WorldError(f'object {name} stands at {place!r}, which is not a place of the world')
+    for name in world.group('objects'):
+        entity = world.entities[name]
+        place = entity.place
+        if place is None:
+            raise WorldError(f'object {name} has no place: the cell must know where it stands')
         slot = used.get(place, 0)
         if slot >= len(SLOT_SIDES_M):
             raise WorldError(f'place {place} holds more than {len(SLOT_SIDES_M)} objects: move {name} to another place')
         used[place] = slot + 1
-        words = ' '.join([name, str(entry.get('doc', '')), *map(str, entry.get('words', []))]).lower()
-        items[name] = Item(name, place, (1, 2, 0, 3)[slot], float(entry.get('mass_kg', 0.5)), words)
+        words = ' '.join([name, entity.doc, *entity.words]).lower()
+        items[name] = Item(name, place, SLOT_ORDER[slot], float(entity.attribute('mass_kg') or 0.5), words)
     return items
 
 

@@ -90,9 +90,9 @@ def robot_actuators() -> str:
     )
     return f"""
 <actuator>
-  <velocity name="base_x" joint="base_x" kv="2500" forcerange="-600 600"/>
-  <velocity name="base_y" joint="base_y" kv="2500" forcerange="-600 600"/>
-  <velocity name="base_yaw" joint="base_yaw" kv="400" forcerange="-120 120"/>
+  <velocity name="base_x" joint="base_x" kv="6000" forcerange="-600 600"/>
+  <velocity name="base_y" joint="base_y" kv="6000" forcerange="-600 600"/>
+  <velocity name="base_yaw" joint="base_yaw" kv="900" forcerange="-150 150"/>
   {arms}
   <position name="finger" joint="finger_left" kp="1500" kv="40" forcerange="-60 60"/>
 </actuator>

@@ -213,7 +213,7 @@ def _blocking_box(layout: Layout) -> str:
     x, y = layout.x_range[0], layout.y_range[0] - 3.0  # behind the overview camera, until somebody puts it in the way
     a, b, c = BOX_HALF_M
     text = f'<body name="blocking_box" pos="{x} {y} {c}"><freejoint name="blocking_box"/>'
-    text += f'<geom name="blocking_box" type="box" size="{a} {b} {c}" mass="90" material="crate" group="3"/>'
+    text += f'<geom name="blocking_box" type="box" size="{a} {b} {c}" mass="120" material="crate" group="3"/>'
     for z in (-0.7, 0.0, 0.7):
         text += f'<geom class="trim" type="box" size="{a + 0.004} {b + 0.004} .03" pos="0 0 {z * c}" rgba=".42 .28 .14 1"/>'
     return text + '</body>'
