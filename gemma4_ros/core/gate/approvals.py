@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests for people: the proposer confirms, distinct others approve; one open request a plan, with a time to live."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from gemma4_ros.core.gate.codes import Code
+from gemma4_ros.core.gate.permits import Candidate
+from gemma4_ros.core.gate.verdict import refuse
+
+__all__ = ['Approvals', 'Request', 'check_person']
+
+MAX_OPEN = 4
+_PERSON = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}')
+
+
+def check_person(person: str) -> None:
+    """Raise Refused where a name is empty or has letters that could hide what it is."""
+    if not _PERSON.fullmatch(person):
+        raise refuse(Code.BAD_PROPOSER, 'people.name', 'a person is named by 1 to 64 of A-Z a-z 0-9 _ . @ -')
+
+
+@dataclass(slots=True)
+class Request:
+    """What people are asked; ``confirm`` and ``people`` are what is needed, the rest is what has come."""
+
+    id: str
+    candidate: Candidate
+    confirm: bool
+    people: int
+    expires_s: float
+    is_confirmed: bool = False
+    approved_by: set[str] = field(default_factory=set)
+
+    @property
+    def wants_confirmation(self) -> bool:
+        """Say whether the proposer is asked now; others come after."""
+        return self.confirm and not self.is_confirmed
+
+    @property
+    def people_needed(self) -> int:
+        """Return how many people are still needed in this turn."""
+        return 1 if self.wants_confirmation else self.people - len(self.approved_by)
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether everybody needed has agreed."""
+        return not self.wants_confirmation and len(self.approved_by) >= self.people
+
+    def agree(self, person: str) -> None:
+        """Take a yes; raise Refused where this person's does not count now."""
+        proposer = self.candidate.case.proposer
+        if self.wants_confirmation:
+            if person != proposer:
+                raise refuse(Code.APPROVER_REFUSED, 'approvals.confirm', f'{proposer} proposed it and must confirm it')
+            self.is_confirmed = True
+        elif person == proposer:
+            raise refuse(Code.APPROVER_REFUSED, 'approvals.people', 'a proposer does not approve the own plan')
+        elif person in self.approved_by:
+            raise refuse(Code.APPROVER_REFUSED, 'approvals.people', f'{person} has approved already; another person is needed')
+        else:
+            self.approved_by.add(person)
+
+
+class Approvals:
+    """The open requests, oldest first."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, Request] = OrderedDict()
+
+    def open(self, request: Request) -> list[Request]:
+        """Add a request; return those that it pushed out: the same plan's older one, and more than MAX_OPEN."""
+        same = [item for item in self._open.values() if item.candidate.sha256 == request.candidate.sha256]
+        pushed = [self._open.pop(item.id) for item in same]
+        while len(self._open) >= MAX_OPEN:
+            pushed.append(self._open.popitem(last=False)[1])
+        self._open[request.id] = request
+        return pushed
+
+    def find(self, approval_id: str, now: float) -> Request:
+        """Return an open request; raise Refused where it is unknown or too old."""
+        request = self._open.get(approval_id)
+        if request is None:
+            raise refuse(Code.APPROVAL_UNKNOWN, 'approvals.id', 'there is no such open request')
+        if not now <= request.expires_s:
+            raise refuse(Code.APPROVAL_EXPIRED, 'approvals.time_to_live', 'the request has expired; ask for the plan again')
+        return request
+
+    def close(self, approval_id: str) -> None:
+        """Forget a request."""
+        self._open.pop(approval_id, None)
+
+    def expired(self, now: float) -> list[Request]:
+        """Take out what is too old."""
+        old = [item for item in self._open.values() if not now <= item.expires_s]
+        for item in old:
+            del self._open[item.id]
+        return old
+
+    def clear(self) -> list[Request]:
+        """Take out everything: the epoch has risen."""
+        gone = list(self._open.values())
+        self._open.clear()
+        return gone

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reference monitor: holds plans, permits, approvals and state, and is asked before everything. No clock, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from gemma4_ros.core.gate.approvals import Approvals, Request, check_person
+from gemma4_ros.core.gate.automaton import Automaton, Outcome
+from gemma4_ros.core.gate.bind import Catalogue, Result, check_binding, goal_of, recoveries, resolve
+from gemma4_ros.core.gate.codes import Code
+from gemma4_ros.core.gate.decide import Case, PermitFacts, conditions, decide, permit_findings, step_findings
+from gemma4_ros.core.gate.decode import decode
+from gemma4_ros.core.gate.evaluate import evaluate
+from gemma4_ros.core.gate.moment import Journal, Moment
+from gemma4_ros.core.gate.permits import Candidate, Permit, Permits, Ticket
+from gemma4_ros.core.gate.policy import Policy
+from gemma4_ros.core.gate.rendering import MAX_RENDERING, render
+from gemma4_ros.core.gate.state import Latch, State, is_fresh
+from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, Refused, Verdict, refuse, worst
+from gemma4_ros.core.plan import If, Scalar, Step, walk
+
+__all__ = ['Admission', 'Monitor', 'View']
+
+
+T = TypeVar('T')
+STARVED_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The answer to a plan; ``candidate`` is there where a permit may follow."""
+
+    verdict: Verdict
+    sha256: str
+    steps: tuple[tuple[str, Verdict], ...] = ()
+    rendering: str = ''
+    candidate: Candidate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is shown of the state; ``state`` is a number of GateState.msg."""
+
+    state: int
+    epoch: int
+    mode: str
+    verdict: Verdict
+    permit_id: str = ''
+    plan_sha256: str = ''
+
+
+class Monitor:
+    """
+    The gate's only memory.
+
+    Parameters
+    ----------
+    policy, catalogue : Policy, Catalogue
+        What is allowed, and the gate's own copies of tools and world.
+    boot_id : str
+        Changes with every start.
+    new_id : callable
+        Gives ids that nobody can guess.
+    journal : Journal
+        Gets every decision.
+
+    """
+
+    def __init__(
+        self, policy: Policy, catalogue: Catalogue, boot_id: str, new_id: Callable[[], str], journal: Journal
+    ) -> None:
+        self.policy, self.catalogue, self.boot_id = policy, catalogue, boot_id
+        self.moment = Moment(policy, journal, self._on_epoch)
+        self._closed_requests: list[Request] = []
+        self._new_id = new_id
+        self._permits, self._approvals = Permits(), Approvals()
+        self._retries = {tool.name: (tool.retry_times, tool.recover) for tool in catalogue.toolset.tools.values()}
+        self._last_tick_s: float | None = None
+
+    @property
+    def state(self) -> State:
+        """Return the state of the moment."""
+        return self.moment.state
+
+    # plans -----------------------------------------------------------------------------------------------------------
+    def admit(self, raw: bytes, proposer: str, channel: int, now: float) -> Admission:
+        """Judge the bytes of a plan. When its record is durable, `issue` or `ask` may follow."""
+        sha256 = hashlib.sha256(raw).hexdigest()
+        admission = self._guarded(lambda: self._admit(raw, sha256, proposer, channel, now), now)
+        admission = admission if isinstance(admission, Admission) else Admission(admission, sha256)
+        self.moment.note('admit', now, admission.verdict, plan=sha256, proposer=proposer[:64], channel=channel, bytes=len(raw))
+        return admission
+
+    def _admit(self, raw: bytes, sha256: str, proposer: str, channel: int, now: float) -> Admission:
+        plan = decode(raw)
+        check_binding(plan, self.catalogue)
+        check_person(proposer)
+        steps = (*plan.steps(), *recoveries(plan, self.catalogue.toolset))
+        case = Case(steps, proposer, channel)
+        verdict = worst([decide(self.policy, self.state, case, None, now), *self._busy()])
+        rendering = render(plan, self.catalogue.toolset)
+        if isinstance(verdict, NeedsApproval) and len(rendering.encode()) > MAX_RENDERING:
+            verdict = Deny(Code.RENDERING_TOO_LONG, 'admission.rendering', Code.RENDERING_TOO_LONG.meaning)
+        each = tuple((step.id, worst(step_findings(self.policy, case, step))) for step in plan.steps())
+        may_follow = isinstance(verdict, Allow | NeedsApproval)
+        candidate = Candidate(raw, sha256, plan, case, self.state.epoch, rendering) if may_follow else None
+        return Admission(verdict, sha256, each, rendering[:MAX_RENDERING], candidate)
+
+    def _busy(self) -> list[Verdict]:
+        permit = self._permits.live
+        if permit is None:
+            return []
+        return [Hold(Code.BUSY, 'permit.single', f'plan {permit.candidate.sha256[:12]} holds the permit; wait or stop it')]
+
+    def issue(self, candidate: Candidate, now: float) -> Permit:
+        """Give the permit if everything still stands as it was judged; raise Refused otherwise."""
+        stale = [Deny(Code.PERMIT_EPOCH, 'permit.epoch', 'the safety epoch rose meanwhile; ask again')]
+        verdict = self._decide(candidate.case, None, now)
+        verdict = worst([*(stale if candidate.epoch != self.state.epoch else []), verdict, *self._busy()])
+        if not isinstance(verdict, Allow):
+            raise Refused(verdict)
+        permit = Permit(
+            self._new_id(),
+            candidate,
+            self.state.epoch,
+            issued_s=now,
+            expires_s=now + self.policy.permit_ttl_s,
+            start_before_s=now + self.policy.start_within_s,
+            automaton=Automaton(candidate.plan.root, self._retries),
+        )
+        self._permits.add(permit)
+        hashes = {'policy': self.policy.sha256, 'world': self.catalogue.world_sha256, 'tools': self.catalogue.tools_sha256}
+        self.moment.note('permit', now, verdict, permit=permit.id, plan=candidate.sha256, ttl_s=self.policy.permit_ttl_s, **hashes)
+        return permit
+
+    def plan_bytes(self, permit_id: str) -> bytes:
+        """Return the stored bytes of a permit's plan, dead or alive."""
+        return self._permit(permit_id).candidate.raw
+
+    def close(self, permit_id: str, outcome: int, text: str, now: float) -> None:
+        """Let a permit die because its plan has ended; what still runs is cancelled."""
+        permit = self._permit(permit_id)
+        if permit.dead is not Code.NONE:
+            raise refuse(permit.dead, 'permit.dead', permit.dead.meaning)
+        permit.dead = Code.PERMIT_CLOSED
+        self.moment.note('close', now, Allow(), permit=permit_id, outcome=outcome, text=text[:200])
+
+    def _permit(self, permit_id: str) -> Permit:
+        permit = self._permits.find(permit_id)
+        if permit is None:
+            raise refuse(Code.PERMIT_UNKNOWN, 'permit.unknown', 'there is no such permit')
+        return permit
+
+    # people ----------------------------------------------------------------------------------------------------------
+    def ask(self, candidate: Candidate, needs: NeedsApproval, now: float) -> tuple[Request, list[Request]]:
+        """Open a request for people; also return the requests that it closed."""
+        expires_s = now + self.policy.approval_ttl_s
+        request = Request(self._new_id(), candidate, needs.confirm, needs.people, expires_s)
+        pushed = self._approvals.open(request)
+        self.moment.note('ask', now, needs, approval=request.id, plan=candidate.sha256)
+        return request, pushed
+
+    def answer(self, approval_id: str, person: str, approve: bool, sha256: str, signature: bytes, now: float) -> Request:
+        """Take a person's answer; a refusal closes the request. A complete one goes to `grant` when the record is durable."""
+        try:
+            request = self._answer(approval_id, person, approve, sha256, signature, now)
+        except Refused as refused:
+            self.moment.note('answer', now, refused.verdict, approval=approval_id[:64], person=person[:64], approve=approve)
+            raise
+        self.moment.note('answer', now, Allow(), approval=approval_id, person=person, approve=approve, plan=sha256)
+        return request
+
+    def _answer(self, approval_id: str, person: str, approve: bool, sha256: str, signature: bytes, now: float) -> Request:
+        check_person(person)
+        request = self._approvals.find(approval_id, now)
+        if sha256 != request.candidate.sha256:
+            raise refuse(Code.APPROVAL_MISMATCH, 'approvals.plan', 'the answer is about another plan than the stored one')
+        if signature:
+            raise refuse(Code.SIGNATURE_REFUSED, 'approvals.signature', 'the policy names no keys; send no signature')
+        if approve:
+            request.agree(person)
+        else:
+            self._approvals.close(approval_id)
+        return request
+
+    def grant(self, request: Request, now: float) -> Permit:
+        """Turn a complete request into a permit, if nothing has changed; raise Refused otherwise."""
+        if not request.is_complete:
+            raise refuse(Code.NEEDS_APPROVAL, 'approvals.people', f'{request.people_needed} more must answer')
+        self._approvals.find(request.id, now)
+        permit = self.issue(replace(request.candidate, case=replace(request.candidate.case, agreed=True)), now)
+        self._approvals.close(request.id)
+        return permit
+
+    # steps -----------------------------------------------------------------------------------------------------------
+    def authorise(self, permit_id: str, step_id: str, now: float) -> Ticket:
+        """Reserve one step; raise Refused. When its record is durable, `confirm` comes just before the goal is sent."""
+        outcome = self._guarded(lambda: self._authorise(permit_id, step_id, now), now)
+        if isinstance(outcome, Verdict):
+            self.moment.note('dispatch', now, outcome, permit=permit_id[:64], step=step_id[:128])
+            raise Refused(outcome)
+        goal = dict(outcome.goal)
+        self.moment.note('dispatch', now, Allow(), permit=permit_id, step=step_id, tool=outcome.step.tool, goal=goal, inputs=self.moment.inputs(now))
+        return outcome
+
+    def _authorise(self, permit_id: str, step_id: str, now: float) -> Ticket:
+        permit = self._permit(permit_id)
+        step = next((item for item in permit.candidate.case.steps if item.id == step_id), Step(step_id, '', {}))
+        verdict = self._judge(permit, permit.facts(step_id), step, now)
+        if not isinstance(verdict, Allow):
+            raise Refused(verdict)
+        step = resolve(step, permit.results)
+        goal = goal_of(step, self.catalogue)
+        ticket = Ticket(permit_id, step, self.policy.tools[step.tool].tier, goal)
+        verdict = worst(step_findings(self.policy, replace(permit.candidate.case, agreed=True), step))
+        if not isinstance(verdict, Allow):
+            raise Refused(verdict)
+        permit.begin(ticket)
+        return ticket
+
+    def confirm(self, ticket: Ticket, now: float) -> None:
+        """Look at the state once more, after the record became durable; raise Refused and withdraw the step otherwise."""
+        permit = self._permit(ticket.permit_id)
+        only = frozenset({ticket.step.id})
+        facts = PermitFacts(permit.epoch, permit.expires_s, permit.dead, enabled=only)
+        verdict = self._guarded(lambda: self._judge(permit, facts, ticket.step, now), now)
+        if not isinstance(verdict, Allow):
+            permit.end(ticket, Outcome.WITHDRAWN)
+            self.moment.note('withdraw', now, verdict, permit=permit.id, step=ticket.step.id)
+            raise Refused(verdict)
+
+    def _judge(self, permit: Permit, facts: PermitFacts, step: Step, now: float) -> Verdict:
+        # people agreed to the whole plan before its permit was given
+        case = replace(permit.candidate.case, agreed=True, permit=facts)
+        return decide(self.policy, self.state, case, step, now)
+
+    def must_end(self, ticket: Ticket, now: float) -> Verdict | None:
+        """Say why a running step may not go on, or None."""
+        permit = self._permits.find(ticket.permit_id)
+        if permit is None or permit.dead is not Code.NONE or permit.epoch != self.state.epoch:
+            return Deny(Code.STEP_INTERRUPTED, 'permit.dead', self.view(now).verdict.text or 'the permit is dead')
+        return next(iter(conditions(self.policy, self.state, ticket.tier, now)), None)
+
+    def finish(self, ticket: Ticket, succeeded: bool, values: Mapping[str, Scalar], now: float, text: str = '') -> None:
+        """Record how a step that was sent has ended."""
+        permit = self._permits.find(ticket.permit_id)
+        if permit is not None:
+            outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
+            permit.end(ticket, outcome, Result(dict(values), now))
+        self.moment.note('result', now, Allow(), permit=ticket.permit_id, step=ticket.step.id, ok=succeeded, returns=dict(values), text=text[:200])
+
+    def evaluate(self, permit_id: str, node_id: str, now: float) -> tuple[bool | None, str]:
+        """Decide an ``if`` once; None means hold: unknown, and asked again later. Raise Refused where it is not its turn."""
+        permit = self._permit(permit_id)
+        problem = next(permit_findings(self.state, permit.facts(node_id), now), None)
+        if problem is not None:
+            raise Refused(problem)
+        node = next((item for path, item in walk(permit.candidate.plan.root) if path == node_id), None)
+        if not isinstance(node, If):
+            raise refuse(Code.STEP_UNKNOWN, 'permit.step', 'the plan has no such condition')
+        if node_id not in permit.automaton.enabled(permit.progress):
+            raise refuse(Code.STEP_NOT_ENABLED, 'permit.automaton', f'the plan does not ask {node_id} now')
+        value, text = evaluate(node.condition, permit.results, now)
+        if value is not None:
+            permit.progress = permit.automaton.record(permit.progress, node_id, Outcome.TRUE if value else Outcome.FALSE)
+            permit.is_started = True
+        self.moment.note('condition', now, Allow(), permit=permit_id, node=node_id, value=value, text=text)
+        return value, text
+
+    # time -------------------------------------------------------------------------------------------------------------
+    def tick(self, now: float) -> list[Request]:
+        """Let time pass: leases, permits, requests; at 20 Hz. Return the requests that nobody answered in time."""
+        # a process that itself got no time must first read what has arrived; once, so that this is no way around
+        starved = self._last_tick_s is not None and now - self._last_tick_s > STARVED_S
+        self._last_tick_s = None if starved else now
+        if not starved:
+            self.moment.check_deadman(now)
+        permit = self._permits.live
+        if permit is not None:
+            self._check_permit(permit, starved, now)
+        return self._approvals.expired(now)
+
+    def take_closed_requests(self) -> list[Request]:
+        """Return, once, the requests that a rise of the epoch closed."""
+        closed, self._closed_requests = self._closed_requests, []
+        return closed
+
+    def _check_permit(self, permit: Permit, starved: bool, now: float) -> None:
+        if not permit.running and (now > permit.expires_s or (not permit.is_started and now > permit.start_before_s)):
+            permit.dead = Code.PERMIT_EXPIRED
+            self.moment.note('expired', now, Deny(Code.PERMIT_EXPIRED, 'permit.time_to_live', ''), permit=permit.id)
+        elif permit.is_started and not starved and not is_fresh(self.state.executor_at_s, now, self.policy.executor_lease_s):
+            permit.dead = Code.EXECUTOR_LEASE
+            self.moment.lapse(now)
+
+    def _on_epoch(self) -> None:
+        self._permits.kill(Code.PERMIT_EPOCH)
+        self._closed_requests += self._approvals.clear()
+
+    def _decide(self, case: Case, step: Step | None, now: float) -> Verdict:
+        outcome = self._guarded(lambda: decide(self.policy, self.state, case, step, now), now)
+        return outcome
+
+    def _guarded(self, ask: Callable[[], T], now: float) -> T | Verdict:
+        try:
+            return ask()
+        except Refused as refused:
+            return refused.verdict
+        except Exception as error:  # whatever fails in a decision must end in a stop, not in a way around it
+            text = f'{type(error).__name__} while deciding'
+            self.moment.stop(Code.INTERNAL, text, now)
+            return Deny(Code.INTERNAL, 'gate.internal', text)
+
+    # views -----------------------------------------------------------------------------------------------------------
+    def view(self, now: float) -> View:
+        """Return what is shown: the five states, and why."""
+        mode = self.state.signals.get('mode')
+        shown = str(mode.value) if mode is not None and is_fresh(mode.at_s, now, self.policy.signals['mode'].max_age_s) else ''
+        reason = worst(conditions(self.policy, self.state, 3, now))
+        permit = self._permits.live
+        number = int(self.state.latch)
+        if self.state.latch is Latch.ARMED:
+            number = 3 if not isinstance(reason, Allow) else 2 if permit is not None and permit.is_started else 1
+        if permit is None:
+            return View(number, self.state.epoch, shown, reason)
+        return View(number, self.state.epoch, shown, reason, permit.id, permit.candidate.sha256)

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node ``gate``: wires ROS to the reference monitor; contains no rule."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+
+from gemma4_ros.action import DispatchStep
+from gemma4_ros.core.gate.codes import Code
+from gemma4_ros.core.gate.monitor import Monitor
+from gemma4_ros.msg import DeadmanState, Heartbeat, StopRequest
+from gemma4_ros.ros import gate_config, gate_files, params, qos
+from gemma4_ros.ros.clients import ControllerClients
+from gemma4_ros.ros.convert import message_class
+from gemma4_ros.ros.gate_audit import AuditError, AuditFile
+from gemma4_ros.ros.gate_dispatch import Dispatcher
+from gemma4_ros.ros.gate_services import GateServices
+from gemma4_ros.ros.gate_views import GateViews, bounded
+from gemma4_ros.ros.workers import Workers
+
+MAX_DISPATCHES = 16
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """Parameters of the gate."""
+
+    config: str = params.param('', doc='folder of the configuration; empty: the one that comes with the package')
+    world: str = params.param('world.yaml', doc='world file, below the folder or absolute')
+    tools: tuple[str, ...] = params.param(gate_files.CELL_TOOLS, doc='tools files, below the folder or absolute')
+    policy: str = params.param('policy.yaml', doc='policy file, below the folder or absolute')
+    audit_dir: str = params.param('', doc='folder of the audit logs; empty: gemma4_ros/audit in the user state folder')
+
+
+class GateNode(Node):
+    """The only process that reaches controllers."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__('gate', **kwargs)
+        params.declare(self, GateConfig)
+        config = params.read(self, GateConfig)
+        policy, catalogue = gate_config.load_gate(gate_config.GateFiles(config.config, config.world, config.tools, config.policy))
+        boot_id = secrets.token_hex(16)
+        self._audit = AuditFile(gate_files.audit_folder(config.audit_dir), boot_id)
+        self.monitor = Monitor(policy, catalogue, boot_id, functools.partial(secrets.token_hex, 16), self._audit)
+        self._views = GateViews(self, self.monitor)
+        self._audit_workers, self._workers = Workers(self, threads=1), Workers(self, threads=0)
+        self._controllers = ControllerClients(self, self._workers)
+        self._dispatcher = Dispatcher(self.monitor, self._controllers, self._make_durable, self._views.show_verdict, self._abandon)
+        self._open_dispatches, self._beats = 0, 0
+        self._beat_topic = self.create_publisher(Heartbeat, '~/heartbeat', qos.HEARTBEAT)
+        self._deadman_topic = self.create_publisher(StopRequest, 'deadman/stop', qos.STOP)
+        self._subscribe()
+        self._served = GateServices(self, self.monitor, self._views, self._make_durable)
+        self._dispatch_server = self._serve_dispatch()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(0.05, self._tick, clock=steady)
+        self.create_timer(0.1, self._beat, clock=steady)
+        self.get_logger().info(f'policy={policy.name} version={policy.version} audit={self._audit.path}')
+
+    def _subscribe(self) -> None:
+        self.create_subscription(StopRequest, '~/stop', self._on_stop, qos.STOP)
+        moment = self.monitor.moment
+        self.create_subscription(Heartbeat, 'executor/heartbeat', lambda _: moment.executor(time.monotonic()), qos.HEARTBEAT)
+        self.create_subscription(Heartbeat, 'deadman/heartbeat', lambda _: moment.deadman(time.monotonic()), qos.HEARTBEAT)
+        self.create_subscription(DeadmanState, 'deadman/state', self._on_deadman_state, qos.STATE_LATCHED)
+        for rule in self.monitor.policy.signals.values():
+            callback = functools.partial(self._on_signal, rule.name, rule.field)
+            self.create_subscription(message_class(rule.type), rule.topic, callback, qos.SIGNAL)
+
+    def _serve_dispatch(self) -> ActionServer[Any, Any, Any]:
+        return ActionServer(
+            self,
+            DispatchStep,
+            '~/dispatch',
+            self._dispatch,
+            callback_group=ReentrantCallbackGroup(),
+            goal_callback=lambda _: GoalResponse.ACCEPT if self._open_dispatches < MAX_DISPATCHES else GoalResponse.REJECT,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
+
+    async def _dispatch(self, goal: Any) -> DispatchStep.Result:
+        self._open_dispatches += 1
+        try:
+            return await self._dispatcher.execute(goal)
+        finally:
+            self._open_dispatches -= 1
+            self._views.show_state()
+
+    # state -----------------------------------------------------------------------------------------------------------
+    def _on_stop(self, message: StopRequest) -> None:
+        if self.monitor.moment.stop(Code.STOPPED, f'{message.source}: {message.reason}', time.monotonic()):
+            self.get_logger().warning(f'stopped by {message.source!a}: {message.reason!a}')
+        self._views.show_state()
+
+    def _on_deadman_state(self, message: DeadmanState) -> None:
+        tripped = message.state in (DeadmanState.CANCELLING, DeadmanState.TRIPPED)
+        self.monitor.moment.deadman(time.monotonic(), tripped=tripped)
+        self._views.show_state()
+
+    def _on_signal(self, name: str, field: str, message: Any) -> None:
+        value = functools.reduce(getattr, field.split('.'), message) if field else None
+        self.monitor.moment.signal(name, value if isinstance(value, bool | str) else None, time.monotonic())
+
+    def _abandon(self, reason: str) -> None:
+        self.get_logger().error(f'a controller may still be moving: {reason}; the deadman takes over')
+        message = StopRequest(stamp=self.get_clock().now().to_msg(), source='gate', reason=bounded(reason, 256))
+        self._deadman_topic.publish(message)
+
+    def _tick(self) -> None:
+        for request in self.monitor.tick(time.monotonic()):
+            self._views.show_request(request, is_open=False)
+        self._views.show_state()
+
+    def _beat(self) -> None:
+        self._beats += 1
+        stamp = self.get_clock().now().to_msg()
+        self._beat_topic.publish(Heartbeat(stamp=stamp, boot_id=self.monitor.boot_id, sequence=self._beats))
+
+    async def _make_durable(self) -> None:
+        try:
+            await self._audit_workers.run(self._audit.write)
+            self.monitor.moment.audit(True)
+        except AuditError as error:
+            self.monitor.moment.audit(False)
+            self.get_logger().error(f'code={error.code} {error}', throttle_duration_sec=5.0)
+
+    async def shutdown(self) -> None:
+        """Disarm, so that running steps are cancelled, and wait for their end; then close the log."""
+        self.monitor.moment.shut(time.monotonic())
+        await self._workers.wait_for(lambda: self._open_dispatches == 0, 3.0)
+        await self._make_durable()
+        try:
+            self._audit.close()
+        except AuditError as error:
+            self.get_logger().error(str(error))
+        self._audit_workers.shutdown()
+        self._controllers.shutdown()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gate's services: a request goes to the monitor, the record becomes durable, the answer goes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.node import Node
+
+from gemma4_ros.core.gate.codes import Code
+from gemma4_ros.core.gate.monitor import Admission, Monitor
+from gemma4_ros.core.gate.verdict import Allow, NeedsApproval, Refused, Verdict
+from gemma4_ros.ros.gate_views import GateViews, bounded, verdict_message
+from gemma4_ros.srv import AdmitPlan, Approve, ClosePermit, EvaluateCondition, GetPlan, SetArmed
+
+__all__ = ['GateServices']
+
+
+class GateServices:
+    """
+    Serves ``~/admit``, ``~/approve``, ``~/get_plan``, ``~/evaluate``, ``~/close`` and ``~/set_armed``.
+
+    Parameters
+    ----------
+    node : Node
+        Owns the services.
+    monitor, views : Monitor, GateViews
+        Decide and show.
+    make_durable : callable
+        Awaited before anything is answered that others may act on.
+
+    """
+
+    def __init__(self, node: Node, monitor: Monitor, views: GateViews, make_durable: Callable[[], Awaitable[None]]) -> None:
+        self._node, self._monitor, self._views, self._make_durable = node, monitor, views, make_durable
+        group = ReentrantCallbackGroup()
+        node.create_service(AdmitPlan, '~/admit', self._admit, callback_group=group)
+        node.create_service(Approve, '~/approve', self._approve, callback_group=group)
+        node.create_service(GetPlan, '~/get_plan', self._get_plan, callback_group=group)
+        node.create_service(EvaluateCondition, '~/evaluate', self._evaluate, callback_group=group)
+        node.create_service(ClosePermit, '~/close', self._close, callback_group=group)
+        node.create_service(SetArmed, '~/set_armed', self._set_armed, callback_group=group)
+
+    async def _admit(self, request: AdmitPlan.Request, response: AdmitPlan.Response) -> AdmitPlan.Response:
+        admission = self._monitor.admit(bytes(request.plan), request.proposer, request.channel, time.monotonic())
+        await self._make_durable()
+        verdict = admission.verdict
+        try:
+            self._follow(admission, response)
+        except Refused as refused:
+            verdict = refused.verdict
+        self._views.show_verdict(verdict, response.permit_id, '', admission.sha256)
+        stamp = self._node.get_clock().now().to_msg()
+        names = (admission.sha256, response.permit_id)
+        response.verdict = verdict_message(verdict, stamp, *names)
+        response.steps = [verdict_message(each, stamp, *names, step_id) for step_id, each in admission.steps]
+        response.plan_sha256, response.rendering = admission.sha256, bounded(admission.rendering, 8192)
+        return response
+
+    def _follow(self, admission: Admission, response: AdmitPlan.Response) -> None:
+        now = time.monotonic()
+        if admission.candidate is not None and isinstance(admission.verdict, Allow):
+            response.permit_id = self._monitor.issue(admission.candidate, now).id
+        elif admission.candidate is not None and isinstance(admission.verdict, NeedsApproval):
+            opened, closed = self._monitor.ask(admission.candidate, admission.verdict, now)
+            for old in closed:
+                self._views.show_request(old, is_open=False)
+            self._views.show_request(opened, is_open=True)
+            response.approval_id = opened.id
+
+    async def _approve(self, request: Approve.Request, response: Approve.Response) -> Approve.Response:
+        answer = (request.approval_id, request.person, request.approve, request.plan_sha256, bytes(request.signature))
+        try:
+            asked = self._monitor.answer(*answer, time.monotonic())
+            await self._make_durable()
+            if request.approve and asked.is_complete:
+                response.permit_id = self._monitor.grant(asked, time.monotonic()).id
+            self._views.show_request(asked, is_open=request.approve and not asked.is_complete)
+            response.accepted, response.text = True, 'approved' if request.approve else 'refused'
+        except Refused as refused:
+            _explain(response, refused.verdict)
+        self._views.show_state()
+        return response
+
+    def _get_plan(self, request: GetPlan.Request, response: GetPlan.Response) -> GetPlan.Response:
+        try:
+            response.plan, response.found = self._monitor.plan_bytes(request.permit_id), True
+        except Refused as refused:
+            _explain(response, refused.verdict)
+        return response
+
+    async def _evaluate(
+        self, request: EvaluateCondition.Request, response: EvaluateCondition.Response
+    ) -> EvaluateCondition.Response:
+        response.value = EvaluateCondition.Response.HOLD
+        try:
+            value, text = self._monitor.evaluate(request.permit_id, request.node_id, time.monotonic())
+            await self._make_durable()
+            response.text = bounded(text, 512)
+            if value is None:
+                response.code = int(Code.CONDITION_UNKNOWN)
+            else:
+                response.value = int(value)
+        except Refused as refused:
+            _explain(response, refused.verdict)
+        return response
+
+    async def _close(self, request: ClosePermit.Request, response: ClosePermit.Response) -> ClosePermit.Response:
+        try:
+            self._monitor.close(request.permit_id, request.outcome, request.text, time.monotonic())
+            response.closed = True
+        except Refused as refused:
+            _explain(response, refused.verdict)
+        self._views.show_state()
+        await self._make_durable()
+        return response
+
+    async def _set_armed(self, request: SetArmed.Request, response: SetArmed.Response) -> SetArmed.Response:
+        moment = self._monitor.moment
+        asked = SetArmed.Request
+        command = {asked.ARM: moment.arm, asked.DISARM: moment.disarm, asked.RESET: moment.reset}.get(request.command)
+        try:
+            if command is None:
+                response.code, response.text = int(Code.ARM_REFUSED), f'unknown command {request.command}'
+            else:
+                command(request.person, time.monotonic())
+                response.accepted, response.text = True, f'the gate is {moment.state.latch.name}'
+        except Refused as refused:
+            _explain(response, refused.verdict)
+        self._views.show_state()
+        await self._make_durable()
+        return response
+
+
+def _explain(response: Any, verdict: Verdict) -> None:
+    response.code, response.text = int(verdict.code), bounded(verdict.text, 512)
