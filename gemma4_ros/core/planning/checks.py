@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks over a whole plan: values exist, every need holds when its step's turn comes, resources are exclusive, budgets are kept."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from gemma4_ros.core import documents
+from gemma4_ros.core.errors import CheckError
+from gemma4_ros.core.facts import State
+from gemma4_ros.core.plan import Fallback, If, Node, Parallel, Plan, Ref, Repeat, Sequence, Step, check_references, walk
+from gemma4_ros.core.planning.symbolic import Symbolic
+from gemma4_ros.core.tools import Arg, Return, Tool, Toolset, check_args, return_unit
+from gemma4_ros.core.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What one plan may use: steps, and the sum of its steps' typical durations in s."""
+
+    steps: int = 64
+    time_s: float = 3600.0
+
+
+def check_plan(plan: Plan, symbolic: Symbolic, state: State, budgets: Budgets = Budgets()) -> State:  # noqa: B008  # frozen
+    """Run the plan in the symbolic world, every branch of it; return the facts that hold at its end whatever happens.
+
+    Raises
+    ------
+    CheckError
+        Naming the failing step and the missing fact, the unknown name, or the budget.
+
+    """
+    check_references(plan)
+    check_values(plan, symbolic.toolset, symbolic.world)
+    final, seconds, steps = _run(plan.root, symbolic, state)
+    if steps > budgets.steps:
+        raise CheckError(f'the plan takes {steps} steps; at most {budgets.steps} are allowed; ask for less at once')
+    if seconds > budgets.time_s:
+        raise CheckError(f'the plan takes about {seconds:.0f} s; at most {budgets.time_s:.0f} s are allowed')
+    return final
+
+
+def check_values(plan: Plan, toolset: Toolset, world: World) -> None:
+    """Raise CheckError where a tool, argument, value, reference or unit does not exist or fit."""
+    steps = {step.id: step for step in plan.steps()}
+    for _, node in walk(plan.root):
+        if isinstance(node, Step):
+            _check_step(node, toolset, steps)
+        elif isinstance(node, If):
+            _check_condition(node, toolset, world, steps)
+
+
+def _check_step(step: Step, toolset: Toolset, steps: dict[str, Step]) -> None:
+    tool = toolset.tool(step.tool)
+    plain = {name: value for name, value in step.args.items() if not isinstance(value, Ref)}
+    refs = {name: value for name, value in step.args.items() if isinstance(value, Ref)}
+    for name, ref in refs.items():
+        if name not in tool.args:
+            raise CheckError(f'{step.id}: {tool.name} takes no argument {name!r}{documents.suggest(name, list(tool.args))}')
+        arg = tool.args[name]
+        if arg.type == 'enum' or _returned(ref, toolset, steps).type != arg.type:
+            raise CheckError(f'{step.id}.{name}: {ref} is no {arg.type}')
+        plain[name] = _any_value(arg)
+    check_args(tool, plain, step.id)
+
+
+def _any_value(arg: Arg) -> float | bool:
+    return False if arg.type == 'boolean' else arg.low
+
+
+def _returned(ref: Ref, toolset: Toolset, steps: dict[str, Step]) -> Return:
+    tool = toolset.tool(steps[ref.step].tool)
+    returned = tool.returns.get(ref.name)
+    if returned is None:
+        raise CheckError(f'{ref}: {tool.name} returns no {ref.name!r}{documents.suggest(ref.name, list(tool.returns))}')
+    return returned
+
+
+def _check_condition(node: If, toolset: Toolset, world: World, steps: dict[str, Step]) -> None:
+    condition = node.condition
+    returned = _returned(condition.ref, toolset, steps)
+    is_number = isinstance(condition.value, int | float) and not isinstance(condition.value, bool)
+    if (returned.type in ('number', 'integer')) != is_number:
+        raise CheckError(f'{condition}: {condition.ref} is a {returned.type}')
+    if condition.op not in ('==', '!=') and not is_number:
+        raise CheckError(f'{condition}: only numbers are ordered')
+    step = steps[condition.ref.step]
+    unit = return_unit(toolset.tool(step.tool), returned, step.args, world)
+    if condition.unit != unit:
+        raise CheckError(f'{condition}: the unit is {unit!r}, not {condition.unit!r}')
+
+
+# Symbolic run --------------------------------------------------------------------------------------------------------
+def _run(node: Node, symbolic: Symbolic, state: State) -> tuple[State, float, int]:
+    match node:
+        case Step():
+            return _run_step(node, symbolic, state)
+        case Sequence():
+            seconds, steps = 0.0, 0
+            for child in node.children:
+                state, more_s, more = _run(child, symbolic, state)
+                seconds, steps = seconds + more_s, steps + more
+            return state, seconds, steps
+        case Repeat():
+            seconds, steps = 0.0, 0
+            for _ in range(node.times):
+                state, more_s, more = _run(node.child, symbolic, state)
+                seconds, steps = seconds + more_s, steps + more
+            return state, seconds, steps
+        case Parallel():
+            return _run_parallel(node, symbolic, state)
+        case Fallback():
+            return _run_alternatives(node.children, symbolic, state)
+        case If():
+            branches = (node.then,) if node.otherwise is None else (node.then, node.otherwise)
+            return _run_alternatives(branches, symbolic, state, may_skip=node.otherwise is None)
+
+
+def _run_step(step: Step, symbolic: Symbolic, state: State) -> tuple[State, float, int]:
+    tool: Tool = symbolic.toolset.tool(step.tool)
+    binding = symbolic.binding(step.args)
+    missing = symbolic.missing(tool.needs, state, binding)
+    if missing:
+        raise CheckError(f'{step.id}: {step} cannot run: it needs {missing[0]}')
+    return symbolic.apply(tool, binding, state), tool.typical_s, 1
+
+
+def _run_alternatives(
+    branches: tuple[Node, ...], symbolic: Symbolic, state: State, *, may_skip: bool = False
+) -> tuple[State, float, int]:
+    results = [_run(branch, symbolic, state) for branch in branches]
+    if may_skip:
+        results.append((state, 0.0, 0))
+    common = set(results[0][0].items()).intersection(*(set(result[0].items()) for result in results[1:]))
+    return State(dict(common)), max(r[1] for r in results), max(r[2] for r in results)
+
+
+def _run_parallel(node: Parallel, symbolic: Symbolic, state: State) -> tuple[State, float, int]:
+    used: list[set[str]] = []
+    changes = dict(state)
+    touched: set[object] = set()
+    seconds, steps = 0.0, 0
+    for child in node.children:
+        inner = [item for _, item in walk(child) if isinstance(item, Step)]
+        used.append({resource for step in inner for resource in symbolic.toolset.tool(step.tool).resources})
+        reached, more_s, more = _run(child, symbolic, state)
+        changed = {variable: value for variable, value in reached.items() if state.get(variable) != value}
+        if touched & set(changed):
+            raise CheckError(f'{inner[0].id}: two branches of a parallel change the same thing')
+        touched |= set(changed)
+        changes.update(changed)
+        seconds, steps = max(seconds, more_s), steps + more
+    for a, b in itertools.combinations(range(len(used)), 2):
+        if used[a] & used[b]:
+            raise CheckError(f'two branches of a parallel use {sorted(used[a] & used[b])[0]!r} at once; put them in a sequence')
+    if node.policy == 'any':
+        return State(dict(state.items() & changes.items())), seconds, steps
+    return State(changes), seconds, steps
+
+
+def simulate(plan: Plan, symbolic: Symbolic, state: State, decide: dict[str, bool]) -> tuple[State, tuple[Step, ...]]:
+    """Run one way through the plan: ``decide`` gives each condition's outcome by its reference's text, default true.
+
+    Returns the final state and the steps in the order in which they run. Raises CheckError as `check_plan` does.
+    """
+    trace: list[Step] = []
+
+    def run(node: Node, now: State) -> State:
+        match node:
+            case Step():
+                trace.append(node)
+                return _run_step(node, symbolic, now)[0]
+            case If():
+                chosen = node.then if decide.get(str(node.condition.ref), True) else node.otherwise
+                return now if chosen is None else run(chosen, now)
+            case Repeat():
+                for _ in range(node.times):
+                    now = run(node.child, now)
+                return now
+            case Fallback():
+                return run(node.children[0], now)
+            case _:
+                for child in node.children:
+                    now = run(child, now)
+                return now
+
+    return run(plan.root, state), tuple(trace)

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the operator's words name: entities, numbers, negations and things that the world does not have.
+
+Deterministic and lexical: it proposes nothing, it only holds the model's draft against the words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gemma4_ros.core.planning import english
+from gemma4_ros.core.tools import Intent, Tool, Toolset
+from gemma4_ros.core.world import World
+
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+(?:[.,][0-9]+)?|[.;:!?,]")
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Words ``start`` to ``end`` that may stand for one of ``ids``; ``is_exact`` where they are a whole name of each."""
+
+    start: int
+    end: int
+    ids: tuple[str, ...]
+    is_exact: bool
+    is_negated: bool
+    is_plural: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The operator's words, taken apart."""
+
+    words: tuple[str, ...]
+    mentions: tuple[Mention, ...]
+    numbers: tuple[float, ...]
+    unknown: tuple[str, ...]
+    known_share: float
+
+    def named(self) -> frozenset[str]:
+        """Return every id that the words may stand for."""
+        return frozenset(item for mention in self.mentions for item in mention.ids)
+
+
+class Lexicon:
+    """The names of one world and toolset."""
+
+    def __init__(self, world: World, toolset: Toolset) -> None:
+        self._phrases: dict[tuple[str, ...], dict[str, None]] = {}
+        self._heads: dict[str, dict[str, None]] = {}
+        self._known: set[str] = set(english.FUNCTION_WORDS)
+        for entity in world.entities.values():
+            self._known |= set(_stems(entity.doc))
+            if entity.group != 'robot':
+                for name in (entity.id, *entity.words):
+                    self._add(name, entity.id)
+        tools: list[Tool | Intent] = [*toolset.tools.values(), *toolset.intents.values()]
+        for tool in tools:
+            for text in (tool.name, tool.doc, *tool.words, *tool.args):
+                self._known |= set(_stems(text))
+            for arg in tool.args.values():
+                self._known |= {stem for value in arg.values for stem in _stems(value)}
+                self._known |= set(_stems(arg.unit))
+        for function in world.functions.values():
+            self._known |= {stem for value in (function.name, *function.value) for stem in _stems(value)}
+        self._known |= {stem for phrase in self._phrases for stem in phrase}
+        self._longest = max((len(phrase) for phrase in self._phrases), default=1)
+
+    def _add(self, name: str, entity_id: str) -> None:
+        stems = _stems(name)
+        if stems:
+            self._phrases.setdefault(stems, {})[entity_id] = None
+            if len(stems) > 1:
+                self._heads.setdefault(stems[-1], {})[entity_id] = None
+
+    def read(self, text: str) -> Reading:
+        """Take the words apart."""
+        words = tuple(_WORD.findall(_plain(text)))
+        stems = tuple(stem(word) for word in words)
+        negated = _negated_words(words)
+        mentions: list[Mention] = []
+        index = 0
+        while index < len(words):
+            length, ids, is_exact = self._longest_at(stems, index)
+            if not ids:
+                index += 1
+                continue
+            end = index + length
+            mentions.append(self._mention(words, stems, index, end, ids, is_exact, negated))
+            index = end
+        numbers = tuple(_numbers(words, mentions))
+        alphabetic = [stem_ for stem_ in stems if stem_[0].isalpha()]
+        known = sum(1 for item in alphabetic if item in self._known)
+        share = known / len(alphabetic) if alphabetic else 1.0
+        return Reading(words, tuple(mentions), numbers, tuple(self._unknown(words, stems, mentions)), share)
+
+    def _longest_at(self, stems: tuple[str, ...], index: int) -> tuple[int, dict[str, None], bool]:
+        for length in range(min(self._longest, len(stems) - index), 0, -1):
+            ids = self._phrases.get(stems[index : index + length])
+            if ids:
+                return length, ids, True
+        ids = self._heads.get(stems[index], {})
+        return 1, ids, False
+
+    def _mention(
+        self,
+        words: tuple[str, ...],
+        stems: tuple[str, ...],
+        start: int,
+        end: int,
+        ids: Iterable[str],
+        is_exact: bool,
+        negated: frozenset[int],
+    ) -> Mention:
+        before = words[max(0, start - 3) : start]
+        is_plural = words[end - 1] != stems[end - 1] or any(word in english.MANY for word in before)
+        return Mention(start, end, tuple(ids), is_exact, start in negated, is_plural, ' '.join(words[start:end]))
+
+    def _unknown(self, words: tuple[str, ...], stems: tuple[str, ...], mentions: list[Mention]) -> list[str]:
+        """Return the noun phrases after a determiner whose last word nothing here knows: "the ladder"."""
+        covered = {index for mention in mentions for index in range(mention.start, mention.end)}
+        found: list[str] = []
+        for index, word in enumerate(words):
+            if word not in english.DETERMINERS:
+                continue
+            end = index + 1
+            while end < len(words) and end - index <= 4 and words[end].isalpha() and words[end] not in english.BREAKS:
+                end += 1
+            phrase = range(index + 1, end)
+            if not phrase or any(i in covered for i in phrase) or stems[end - 1] in self._known:
+                continue
+            found.append(' '.join(words[i] for i in phrase))
+        return found
+
+
+def stem(word: str) -> str:
+    """Return the word without a plural s, lower case."""
+    word = word.lower()
+    if len(word) > 4 and word.endswith('ies'):
+        return word[:-3] + 'y'
+    if len(word) > 4 and word.endswith(('xes', 'ches', 'shes', 'sses')):
+        return word[:-2]
+    if len(word) > 3 and word.endswith('s') and not word.endswith(('ss', 'us', 'is')):
+        return word[:-1]
+    return word
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace('_', ' ').replace('-', ' ').replace('’', "'")
+
+
+def _stems(text: str) -> tuple[str, ...]:
+    return tuple(stem(word) for word in _WORD.findall(_plain(text)) if word[0].isalnum())
+
+
+def _negated_words(words: tuple[str, ...]) -> frozenset[int]:
+    """Return the places from a negation to the end of its clause."""
+    result: set[int] = set()
+    is_negated = False
+    for index, word in enumerate(words):
+        if word in english.CLAUSE_ENDS or (word == 'and' and is_negated and index + 1 < len(words) and words[index + 1] == 'then'):
+            is_negated = False
+        if word in english.NEGATIONS:
+            is_negated = True
+        if is_negated:
+            result.add(index)
+    return frozenset(result)
+
+
+def _numbers(words: tuple[str, ...], mentions: list[Mention]) -> list[float]:
+    covered = {index for mention in mentions for index in range(mention.start, mention.end)}
+    result = []
+    for index, word in enumerate(words):
+        if index in covered:
+            continue
+        if word[0].isdigit():
+            result.append(float(word.replace(',', '.')))
+        elif word in english.NUMBERS and word != 'one':
+            result.append(float(english.NUMBERS[word]))
+    return result

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner: draft, complete, check, repair; then a plan, an answer, a question or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gemma4_ros.core.errors import CheckError, CompletionError, DraftError, ModelError, PlanError
+from gemma4_ros.core.facts import State
+from gemma4_ros.core.plan import Plan, plan_sha256, plan_to_bytes
+from gemma4_ros.core.planning import command, coverage, prompts, surface
+from gemma4_ros.core.planning.checks import Budgets, check_plan
+from gemma4_ros.core.planning.completion import complete
+from gemma4_ros.core.planning.draft import Draft
+from gemma4_ros.core.planning.mentions import Lexicon, Reading
+from gemma4_ros.core.planning.replies import Replies
+from gemma4_ros.core.planning.symbolic import Symbolic
+from gemma4_ros.core.ports import GenerateRequest, LanguageModel, Message, never
+from gemma4_ros.core.tools import Toolset
+from gemma4_ros.core.world import World
+
+MAX_REPAIRS = 2
+MAX_DRAFT_TOKENS = 400
+Kind = Literal['plan', 'answer', 'ask', 'cannot']
+OnPhase = Callable[[str, str], None]
+
+
+def _silent(phase: str, text: str) -> None:
+    """Report to nobody."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """What one command took of the model."""
+
+    passes: int = 0
+    output_tokens: int = 0
+    forced_tokens: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    model_s: float = 0.0
+    repairs: int = 0
+    calls: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the planner has to say. ``plan`` and ``data`` (its canonical bytes) belong to kind ``plan``, ``text`` to the others."""
+
+    kind: Kind
+    text: str = ''
+    choices: tuple[str, ...] = ()
+    plan: Plan | None = None
+    data: bytes = b''
+    draft: str = ''
+    notes: tuple[str, ...] = ()
+    effort: Effort = field(default_factory=Effort)
+
+    @property
+    def sha256(self) -> str:
+        """Return the plan's name; empty without one."""
+        return plan_sha256(self.data) if self.data else ''
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A plan that failed: what it was for, the step and the reason; the new one starts from the state reached."""
+
+    goal: str
+    step: str
+    reason: str
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One command on its way."""
+
+    text: str
+    reading: Reading
+    state: State
+    cancelled: Callable[[], bool]
+    on_phase: OnPhase
+    deadline_s: float
+    effort: Effort
+    notes: list[str]
+
+
+class Planner:
+    """Plans for one world and toolset with one model."""
+
+    def __init__(
+        self,
+        world: World,
+        toolset: Toolset,
+        model: LanguageModel,
+        *,
+        languages: tuple[str, ...] = ('en',),
+        budgets: Budgets = Budgets(),  # noqa: B008  # frozen
+    ) -> None:
+        self.world = world
+        self.toolset = toolset
+        self.model = model
+        self._languages = languages
+        self._budgets = budgets
+        self.symbolic = Symbolic(world, toolset)
+        self._lexicon = Lexicon(world, toolset)
+        self._replies = Replies(world, toolset)
+
+    def warm(self) -> None:
+        """Let the model read the constant part of the prompt, so that the first command is as fast as the next."""
+        request = self._request(prompts.messages(self.toolset, self.world, self.world.initial, 'hello'), surface.Ways(), 60.0)
+        self.model.generate(request)
+
+    def plan(
+        self,
+        text: str,
+        state: State,
+        *,
+        dialogue: tuple[str, ...] = (),
+        failure: Failure | None = None,
+        deadline_s: float = 60.0,
+        cancelled: Callable[[], bool] = never,
+        on_phase: OnPhase = _silent,
+    ) -> Outcome:
+        """
+        Plan one command from ``state``.
+
+        Raises
+        ------
+        CommandError
+            The text cannot be taken; says why.
+        ModelError
+            The model did not answer: absent, late, cancelled, died.
+
+        """
+        text = command.clean(text)
+        reading = self._lexicon.read(text)
+        command.check_language(text, reading.known_share, self._languages)
+        turn = _Turn(text, reading, state, cancelled, on_phase, deadline_s, Effort(), [])
+        messages = prompts.messages(self.toolset, self.world, state, text, dialogue)
+        if failure is not None:
+            messages = _with_failure(messages, failure)
+        return self._draft_until_right(turn, messages, bool(dialogue))
+
+    # Draft, complete, check, repair ----------------------------------------------------------------------------------
+    def _draft_until_right(self, turn: _Turn, messages: tuple[Message, ...], has_dialogue: bool) -> Outcome:
+        ways = surface.Ways()
+        gap: coverage.Gap | None = None
+        reason = ''
+        draft_text = ''
+        for attempt in range(MAX_REPAIRS + 1):
+            turn.on_phase('draft' if attempt == 0 else 'repair', reason)
+            draft_text = self._generate(turn, messages, ways)
+            try:
+                draft = surface.parse(draft_text, self.toolset, self.world)
+                if draft.kind != 'do':
+                    doubt = self._doubt(turn, draft, ways)
+                    if doubt is None:
+                        return self._reply(turn, draft, draft_text)
+                    ways, reason = doubt
+                    gap = None
+                else:
+                    outcome, gap = self._complete(turn, draft, draft_text, has_dialogue)
+                    if outcome is not None:
+                        return outcome
+                    assert gap is not None
+                    reason = gap.reason
+            except (DraftError, CompletionError, CheckError, PlanError) as error:
+                gap, reason = None, str(error)
+            turn.notes.append(f'draft {attempt + 1} refused: {reason}')
+            turn.effort.repairs += 1
+            messages = (*messages, Message('assistant', draft_text), Message('user', f'wrong: {reason}. Write it again.'))
+        turn.effort.repairs -= 1
+        return self._give_up(turn, gap, reason, draft_text)
+
+    def _generate(self, turn: _Turn, messages: tuple[Message, ...], ways: surface.Ways) -> str:
+        answer = self.model.generate(self._request(messages, ways, turn.deadline_s - turn.effort.model_s), cancelled=turn.cancelled)
+        effort = turn.effort
+        effort.calls += 1
+        effort.passes += answer.passes
+        effort.output_tokens += answer.output_tokens
+        effort.forced_tokens += answer.forced_tokens
+        effort.prompt_tokens += answer.prompt_tokens
+        effort.cached_tokens += answer.cached_tokens
+        effort.model_s += answer.total_s
+        if answer.finish == 'length':
+            raise ModelError(f'the draft did not end within {MAX_DRAFT_TOKENS} tokens; ask for less at once')
+        return answer.text
+
+    def _request(self, messages: tuple[Message, ...], ways: surface.Ways, deadline_s: float) -> GenerateRequest:
+        grammar = surface.grammar(self.toolset, self.world, ways)
+        return GenerateRequest(messages, grammar=grammar, max_tokens=MAX_DRAFT_TOKENS, deadline_s=max(deadline_s, 0.1))
+
+    def _complete(
+        self, turn: _Turn, draft: Draft, draft_text: str, has_dialogue: bool
+    ) -> tuple[Outcome | None, coverage.Gap | None]:
+        turn.on_phase('complete', draft_text)
+        found = coverage.gaps(draft, turn.reading, self.world, self.toolset, turn.state)
+        if has_dialogue:
+            found = tuple(gap for gap in found if not gap.choices)
+        if found:
+            return None, found[0]
+        completed = complete(self.symbolic, draft, turn.text, turn.state)
+        turn.on_phase('check', '')
+        check_plan(completed.plan, self.symbolic, turn.state, self._budgets)
+        data = plan_to_bytes(completed.plan)
+        notes = (*turn.notes, *completed.notes)
+        return Outcome('plan', plan=completed.plan, data=data, draft=draft_text, notes=notes, effort=turn.effort), None
+
+    def _doubt(self, turn: _Turn, draft: Draft, ways: surface.Ways) -> tuple[surface.Ways, str] | None:
+        """Return the ways that are left and the reason, where a refusal or question is not believed."""
+        if not ways.do or turn.reading.unknown:
+            return None
+        if draft.kind == 'cannot' and turn.reading.mentions and coverage.tools_in_words(turn.reading, self.toolset):
+            if ways.cannot:
+                return surface.Ways(do=True, ask=ways.ask, cannot=False, answer=ways.answer), 'it can be done with the calls listed'
+        return None
+
+    def _reply(self, turn: _Turn, draft: Draft, draft_text: str) -> Outcome:
+        kind, text, choices = self._replies.reply(draft, turn.reading, turn.state)
+        return Outcome(kind, text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
+
+    def _give_up(self, turn: _Turn, gap: coverage.Gap | None, reason: str, draft_text: str) -> Outcome:
+        if gap is not None and gap.choices:
+            text, choices = self._replies.which(gap.choices)
+            return Outcome('ask', text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
+        if gap is not None and gap.unknown:
+            text, choices = self._replies.unknown(gap.unknown)
+            return Outcome('ask', text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
+        return Outcome('cannot', self._replies.no_plan(reason), draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
+
+
+def _with_failure(messages: tuple[Message, ...], failure: Failure) -> tuple[Message, ...]:
+    *before, last = messages
+    told = f'{last.text}\nearlier try failed at {failure.step}: {failure.reason}. Find another way, or cannot("...").'
+    return (*before, Message('user', told))
