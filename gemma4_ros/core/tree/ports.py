@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tree asks of the outside: the gate's answers to single steps and conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol
+
+__all__ = ['Answer', 'Outcome', 'Running', 'StepLimits', 'StepRunner', 'TreeLimits']
+
+
+class Outcome(IntEnum):
+    """How a step or condition ended; the first seven are the outcomes of DispatchStep.action."""
+
+    SUCCEEDED = 0
+    FAILED = 1
+    CANCELLED = 2
+    DENIED = 3
+    HELD = 4
+    LOST = 5
+    TIMED_OUT = 6
+    TRUE = 7
+    FALSE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The gate's one answer: outcome, error code (0: fine), its words, and what a tool returned by name."""
+
+    outcome: Outcome
+    code: int = 0
+    text: str = ''
+    returns: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Running(Protocol):
+    """One dispatched step, or one question."""
+
+    def poll(self) -> Answer | None:
+        """Return the answer once it is there; never blocks."""
+        ...
+
+    def cancel(self) -> None:
+        """Ask for the end; the answer still comes."""
+        ...
+
+
+class StepRunner(Protocol):
+    """Dispatches through the gate."""
+
+    def start(self, node_id: str) -> Running:
+        """Dispatch a step (``s3``) or a recovery (``s3/recover/clear_costmaps``)."""
+        ...
+
+    def ask(self, node_id: str) -> Running:
+        """Ask for the decision of an ``if`` by its path (``/1``): TRUE, FALSE, HELD or DENIED."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepLimits:
+    """What a tool allows its steps: time for one try, tries after the first, tools that run in between."""
+
+    timeout_s: float
+    retry_times: int = 0
+    recover: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TreeLimits:
+    """
+    Times of the tree.
+
+    Parameters
+    ----------
+    hold_deadline_s : float
+        How long a step may be held by the gate before the plan fails.
+    hold_retry_s : float
+        How long to wait before a held step is asked for again.
+    watchdog_margin_s : float
+        The gate ends a step within its tool's timeout; this much later the tree cancels it by itself.
+    cancel_grace_s : float
+        How long after that cancel the answer may still come before it counts as lost.
+    settle_s : float
+        Beside others in a parallel, the gate may deny a step because it knows already that the parallel is decided; how long
+        the tree waits to learn of that before the denial ends the plan.
+
+    """
+
+    hold_deadline_s: float = 30.0
+    hold_retry_s: float = 0.5
+    watchdog_margin_s: float = 20.0
+    cancel_grace_s: float = 15.0
+    settle_s: float = 1.0
