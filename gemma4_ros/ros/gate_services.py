@@ -95,7 +95,7 @@ class GateServices:
     async def _evaluate(
         self, request: EvaluateCondition.Request, response: EvaluateCondition.Response
     ) -> EvaluateCondition.Response:
-        response.value = EvaluateCondition.Response.HOLD
+        response.value = EvaluateCondition.Request.HOLD
         try:
             value, text = self._monitor.evaluate(request.permit_id, request.node_id, time.monotonic())
             await self._make_durable()
