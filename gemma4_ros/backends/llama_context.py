@@ -15,6 +15,7 @@ from typing import Any
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 import llama_cpp as lib
+import llguidance
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,7 @@ from gemma4_ros.core.errors import ModelError, ModelFileError
 
 __all__ = ['LlamaContext']
 
+_PIECE_BYTES = 1024
 _LOG: collections.deque[str] = collections.deque(maxlen=50)
 
 
@@ -104,15 +106,36 @@ class LlamaContext:
 
     @cached_property
     def _special(self) -> dict[str, int]:
+        control, user = lib.LLAMA_TOKEN_ATTR_CONTROL, lib.LLAMA_TOKEN_ATTR_USER_DEFINED
         found: dict[str, int] = {}
         for token in range(self.n_vocab):
             attr = lib.llama_vocab_get_attr(self.vocab, token)
-            if attr & (lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_USER_DEFINED):
-                text = (lib.llama_vocab_get_text(self.vocab, token) or b'').decode('utf-8', 'replace')
-                is_control = bool(attr & lib.LLAMA_TOKEN_ATTR_CONTROL)
-                if text and (is_control or (text.startswith('<') and text.endswith('>'))):
+            if attr & (control | user):
+                text = self._vocabulary_text(token)
+                if text and (attr & control or (text.startswith('<') and text.endswith('>'))):
                     found[text] = token
         return found
+
+    def _vocabulary_text(self, token: int) -> str:
+        return (lib.llama_vocab_get_text(self.vocab, token) or b'').decode('utf-8', 'replace')
+
+    @cached_property
+    def grammar_tokenizer(self) -> llguidance.LLTokenizer:
+        """Return the tokenizer as llguidance needs it; markers begin with 0xff there, so that text never spells one."""
+        markers = set(self._special.values())
+        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        pieces: list[bytes] = []
+        for token in range(self.n_vocab):
+            n = lib.llama_token_to_piece(self.vocab, token, buffer, _PIECE_BYTES, 0, True)
+            piece = buffer.raw[: max(n, 0)]
+            pieces.append(b'\xff' + piece if token in markers else piece)
+        tokenize = ctypes.cast(lib.llama_cpp._lib.llama_tokenize, ctypes.c_void_p).value
+        ends = sorted(self.end_tokens)
+        make: Any = llguidance.LLTokenizer  # from_llamacpp is missing in its type stubs
+        made: llguidance.LLTokenizer = make.from_llamacpp(
+            tokens=pieces, vocab_ptr=self.vocab, tokenize_fptr=tokenize, eos_token=ends, slices=None
+        )
+        return made
 
     @cached_property
     def end_tokens(self) -> frozenset[int]:
@@ -123,7 +146,7 @@ class LlamaContext:
     def marker(self, which: str) -> str:
         """Return the text of the ``bos`` or ``eos`` token."""
         token = getattr(lib, f'llama_vocab_{which}')(self.vocab)
-        return (lib.llama_vocab_get_text(self.vocab, token) or b'').decode() if token >= 0 else ''
+        return self._vocabulary_text(token) if token >= 0 else ''
 
     def tokenize(self, text: str) -> list[int]:
         """Tokenise plain text; control tokens in it are text, and none is added."""
@@ -137,8 +160,8 @@ class LlamaContext:
 
     def piece(self, token: int) -> bytes:
         """Return the bytes of a token; nothing for markers."""
-        buffer = ctypes.create_string_buffer(512)
-        n = lib.llama_token_to_piece(self.vocab, token, buffer, 512, 0, False)
+        buffer = ctypes.create_string_buffer(_PIECE_BYTES)
+        n = lib.llama_token_to_piece(self.vocab, token, buffer, _PIECE_BYTES, 0, False)
         return buffer.raw[: max(n, 0)]
 
     # Evaluation --------------------------------------------------------------------------------------------------------

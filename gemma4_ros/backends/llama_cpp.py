@@ -6,12 +6,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 import llama_cpp as lib
 import llguidance
-from llguidance.llamacpp import lltokenizer_from_vocab
 
 from gemma4_ros.backends.budget import Budget
 from gemma4_ros.backends.chat_template import CHATML, ChatTemplate
@@ -92,10 +90,10 @@ class LlamaCppModel:
         """Return the length of the longest warm prompt."""
         return self._prefixes.longest()
 
-    @cached_property
+    @property
     def tokenizer(self) -> llguidance.LLTokenizer:
-        """Return the model's tokenizer as the grammar engine needs it; made once, in about a second."""
-        return lltokenizer_from_vocab(self._context.vocab, eos_token=sorted(self._context.end_tokens))
+        """Return the model's tokenizer as the grammar engine needs it; made at the first call, in about a second."""
+        return self._context.grammar_tokenizer
 
     def generate(
         self,

@@ -60,7 +60,7 @@ class WarmPrefixes:
 
     def save(self, place: Place, took_s: float) -> None:
         """Write the sequence to disk if reading it again would take long."""
-        if self._store is not None and took_s > _WORTH_SAVING_S:
+        if self._store is not None and took_s > _WORTH_SAVING_S and len(place.held) >= _WORTH_RESTORING_TOKENS:
             self._store.save(place.held, lambda path: self._context.save(place.slot, path, place.held))
 
     def longest(self) -> int:
