@@ -17,7 +17,7 @@ READY: Final = ArmPose(0.0, 0.30, 1.00, DOWN, 0.0)
 CARRY: Final = ArmPose(-math.pi / 2, 0.28, 0.98, DOWN, 0.0)
 POSTURES: Final = {'stowed': STOWED, 'ready': READY, 'carry': CARRY}
 TRANSIT_M: Final = 0.96  # wrist height at which a carried object clears everything on a bench
-_SPEEDS: Final = {'yaw': 1.6, 'radius': 0.35, 'height': 0.35, 'pitch': 1.6, 'roll': 2.2}
+_SPEEDS: Final = {'yaw': 2.2, 'radius': 0.55, 'height': 0.50, 'pitch': 2.6, 'roll': 3.0}
 
 
 class Arm:

@@ -48,7 +48,7 @@ class Cameras:
         self._option = mujoco.MjvOption()
         self._option.geomgroup[:] = 1
         self._data = mujoco.MjData(model)
-        self._textures: dict[str, bytes] = {}
+        self._textures: dict[str, Picture] = {}
 
     def render(
         self, name: str, qpos: np.ndarray, textures: Mapping[str, Picture], width: int = 640, height: int = 480
@@ -63,7 +63,7 @@ class Cameras:
         qpos : (nq,) float64
             The joint positions to show.
         textures : mapping
-            Pictures to put on, by texture name; only changed ones are uploaded.
+            Pictures to put on, by texture name; an array that was put on before is taken as unchanged.
         width, height : int
             Size of the picture, px.
 
@@ -97,10 +97,9 @@ class Cameras:
         self._gl.free()
 
     def _upload(self, name: str, picture: Picture) -> None:
-        content = picture.tobytes()
-        if self._textures.get(name) == content:
+        if self._textures.get(name) is picture:
             return
-        self._textures[name] = content
+        self._textures[name] = picture
         index = mujoco.mj_name2id(self._model, mujoco.mjtObj.mjOBJ_TEXTURE, name)
         start = int(self._model.tex_adr[index])
         upright = picture[::-1] if name.startswith('dial') else picture  # cylinders and boxes map bottom and top apart

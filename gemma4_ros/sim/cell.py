@@ -29,6 +29,7 @@ MODES = ('AUTO', 'MANUAL', 'MAINTENANCE')
 DRAIN_PER_S, DRIVE_DRAIN_PER_S, CHARGE_PER_S = 2e-5, 1.5e-4, 1e-3
 JOINTS = (*ARM_JOINTS, 'finger_left', 'finger_right')
 OPEN_AT, CLOSED_AT = 0.8, 0.2
+SCREEN_PERIOD_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Cell:
         self.mode, self.estop = 'AUTO', False
         self.controllers = {name: Controller(name, self.robot) for name in CONTROLLERS}
         self._signs = self._draw_signs()
+        self._drawn: dict[str, tuple[Any, ...]] = {}  # what the changing signs show; for the thread that renders
 
     # running ---------------------------------------------------------------------------------------------------------
     def tick(self) -> None:
@@ -74,6 +76,7 @@ class Cell:
         with self.lock:
             if self.estop:
                 self._stop_all()
+            self.robot.arm_busy = any(c.ticket is not None for c in self.controllers.values() if c.kind.resource == 'arm')
             for controller in self.controllers.values():
                 controller.tick()
             if not self.estop:
@@ -111,9 +114,9 @@ class Cell:
         with self.lock:
             if self.estop:
                 return 'the emergency stop is pressed'
-            resource = self.controllers[name].kind.resource
+            kind = self.controllers[name].kind
             for other in self.controllers.values():
-                if other.ticket is not None and other.kind.resource == resource:
+                if other.ticket is not None and kind.conflicts(other.kind):
                     return f'{other.name} works on an earlier goal' if other.name != name else 'an earlier goal is not done'
             return ''
 
@@ -129,7 +132,7 @@ class Cell:
             ticket = Ticket(arguments, done, feedback)
             refused = self.refusal(name)
             if refused:
-                done(Outcome('BUSY', refused))
+                done(Outcome('ESTOPPED' if self.estop else 'BUSY', refused))
                 return ticket
             faults = self.faults
             self.controllers[name].start(ticket, faults.slowness(name), faults.is_silent(name), faults.is_lying(name))
@@ -201,12 +204,15 @@ class Cell:
         with self.lock:
             positions = self.physics.data.qpos.copy()
             shown = {p.mount.name: (p.entry, self.robot.process.setpoint_bar, p.mount.unit) for p in self.robot.panels.values()}
-        pictures = dict(self._signs)
         for name, (entry, value, unit) in shown.items():
-            pictures[f'display_{name}'] = draw_display(256, 128, entry or f'{value:.2f}', unit, bool(entry))
+            self._draw_once(f'display_{name}', (entry, value), lambda e=entry, v=value, u=unit: draw_display(256, 128, e or f'{v:.2f}', u, bool(e)))
         if any(bench.has_screen for bench in self.layout.benches.values()):
-            pictures['screen'] = self.screen()
-        return positions, pictures
+            self._draw_once('screen', (int(self.physics.time_s / SCREEN_PERIOD_S), self.mode, self.estop), self.screen)
+        return positions, dict(self._signs)
+
+    def _draw_once(self, name: str, content: tuple[Any, ...], draw: Callable[[], Picture]) -> None:
+        if self._drawn.get(name) != content:
+            self._drawn[name], self._signs[name] = content, draw()
 
     def screen(self) -> Picture:
         """Return the HMI's picture."""

@@ -26,6 +26,11 @@ class Kind:
     limit_s: float
     lie: Mapping[str, Any]
     timeout_code: str = 'TIMEOUT'
+    while_driving: bool = False  # the arm may do it while the base drives
+
+    def conflicts(self, other: Kind) -> bool:
+        """Return whether two goals cannot be worked on at the same time."""
+        return self.resource == other.resource or not (self.while_driving or other.while_driving)
 
 
 CONTROLLERS: Mapping[str, Kind] = {
@@ -34,7 +39,7 @@ CONTROLLERS: Mapping[str, Kind] = {
     'pick_object': Kind(lambda r, a, s: pick(r, a['object_id'], s), 'arm', 38.0, {'grip_force_n': 25.0}),
     'place_object': Kind(lambda r, a, s: place(r, a['place_id'], s), 'arm', 38.0, {}),
     'operate_valve': Kind(lambda r, a, s: operate_valve(r, a['valve_id'], a['opening'], s), 'arm', 38.0, {'angle_rad': 1.5}),
-    'move_arm': Kind(lambda r, a, s: move_arm(r, a['posture'], s), 'arm', 18.0, {}),
+    'move_arm': Kind(lambda r, a, s: move_arm(r, a['posture'], s), 'arm', 18.0, {}, while_driving=True),
     'set_panel_value': Kind(lambda r, a, s: set_panel_value(r, a['panel'], a['value'], a['unit'], s), 'arm', 18.0, {}, 'BUSY'),
 }
 

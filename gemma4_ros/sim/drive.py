@@ -16,7 +16,7 @@ from gemma4_ros.sim.robot import Feedback, Outcome, Robot, Task
 __all__ = ['dock', 'drive', 'undock']
 
 RAYS, FAN_RAD, RANGE_M = 31, 1.3, 2.2
-SCAN_EVERY = 5  # ticks
+SCAN_EVERY, RETRY_EVERY = 5, 20  # ticks
 PATIENCE_S = 2.5  # with no way around an obstacle
 STALL_S = 5.0  # without getting nearer
 ARRIVED_M, ARRIVED_RAD = 0.015, 0.015
@@ -58,7 +58,7 @@ class _Drive:
         """Scan now and then, plan anew around what is in the way; return why it is blocked, or an empty string."""
         self._ticks += 1
         now = self.robot.physics.time_s
-        if self._ticks % SCAN_EVERY == 0:
+        if self._ticks % (SCAN_EVERY if self._stuck_since is None else RETRY_EVERY) == 0:
             if self._stuck_since is not None:
                 self.robot.grid.forget()
             hits = self.robot.physics.scan(RAYS, FAN_RAD, RANGE_M)
@@ -105,7 +105,7 @@ def drive(robot: Robot, goal: Pose, frame: str, slowness: float) -> Task:
         return Outcome('DOCKED', 'the robot is on the charging contacts; undock first')
     if not robot.grid.is_free((goal.x, goal.y)):
         return Outcome('NO_PATH', f'x {goal.x:.2f} m, y {goal.y:.2f} m is inside or beside an obstacle, or outside the room')
-    if robot.arm.target.radius > 0.32 or robot.arm.target.pitch > -1.0:
+    if not robot.arm_busy and (robot.arm.target.radius > 0.32 or robot.arm.target.pitch > -1.0):
         yield from _tuck(robot, slowness)
     trip = _Drive(robot, goal, slowness)
     if trip.way is None:

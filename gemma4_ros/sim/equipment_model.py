@@ -22,8 +22,8 @@ def _frame(name: str, mount: Mount) -> str:
 def valve_body(mount: Mount) -> str:
     """Return a valve: a pipe, a body, and a hand wheel with a grip bar on a damped hinge with stops."""
     rim = ''
-    for k in range(16):
-        a, b = 2 * math.pi * k / 16, 2 * math.pi * (k + 1) / 16
+    for k in range(12):
+        a, b = 2 * math.pi * k / 12, 2 * math.pi * (k + 1) / 12
         ends = f'{0.105 * math.cos(a):.4f} {0.105 * math.sin(a):.4f} -.035 {0.105 * math.cos(b):.4f} {0.105 * math.sin(b):.4f} -.035'
         rim += f'<geom class="trim" type="capsule" size=".009" fromto="{ends}" material="wheel"/>'
     return f"""{_frame(mount.name, mount)}

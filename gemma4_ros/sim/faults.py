@@ -12,8 +12,6 @@ from gemma4_ros.sim.robot import Robot
 __all__ = ['FAULTS', 'Faults']
 
 FAULTS = ('blocked_path', 'slip', 'sensor_stall', 'slow_controller', 'silent_controller', 'lying_controller', 'stuck_valve', 'clear')
-STUCK_NM = 60.0
-BOX_AHEAD_M = -0.95
 BOX_ROOM_M = 0.75
 
 
@@ -81,7 +79,7 @@ class Faults:
         self.slippery = False
         robot.physics.set_slippery(False)
         for valve in robot.openings():
-            robot.physics.set_valve_friction(valve, None)
+            robot.physics.set_valve_stuck(valve, False)
         robot.physics.put_box(robot.layout.x_range[0], robot.layout.y_range[0] - 3.0, 0.0)
         return ''
 
@@ -91,14 +89,14 @@ def _stick(robot: Robot, target: str) -> str:
     if target and target not in valves:
         return f'no valve {target!r}; known: {", ".join(valves)}'
     for valve in [target] if target else valves:
-        robot.physics.set_valve_friction(valve, STUCK_NM)
+        robot.physics.set_valve_stuck(valve, True)
     return ''
 
 
 def _block(robot: Robot, target: str) -> str:
     if target in robot.layout.benches:
         pose = robot.layout.benches[target].pose
-        x, y, yaw = *pose.point(BOX_AHEAD_M + 0.95, 0.0), pose.yaw
+        x, y, yaw = pose.x, pose.y, pose.yaw
     elif target in ('', 'corridor'):
         door = robot.layout.doorway
         if door is None:

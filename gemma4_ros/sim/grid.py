@@ -111,6 +111,9 @@ class Grid:
         return None if cells is None else [start, *self._shorten(cells, distance)[1:-1], goal]
 
     def _search(self, first: tuple[int, int], last: tuple[int, int], distance: NDArray[np.float32]) -> list[tuple[int, int]] | None:
+        _, areas = cv2.connectedComponents((distance >= LETHAL_M).astype(np.uint8), connectivity=8)
+        if distance[first] >= LETHAL_M and areas[first] != areas[last]:
+            return None
         cost = 1.0 + 4.0 * np.clip((WISHED_M - distance) / (WISHED_M - LETHAL_M), 0.0, 1.0)
         best, came = {first: 0.0}, {first: first}
         queue = [(0.0, first)]

@@ -18,7 +18,7 @@ __all__ = ['operate_valve', 'set_panel_value']
 
 NEAREST_M, FARTHEST_M, SKEW_RAD = 0.60, 0.84, 0.30
 REACHED_RAD = 0.10
-TURN_SPEED = 0.9
+ROLL_SPEED, TURN_SPEED = 3.0, 1.0  # of the free hand, and at the wheel, rad/s
 STUCK_S = 1.6
 PRESS_GAP_M = 0.03
 
@@ -75,7 +75,7 @@ def _with_angle(robot: Robot, valve: str, steps: Generator[Feedback, None, bool]
 
 def _turn(robot: Robot, valve: str, pose: ArmPose, goal: float, slowness: float) -> Generator[Feedback, None, bool]:
     end = pose.moved(roll=math.pi / 2 - goal + (-0.12 if goal > 0 else 0.12))
-    robot.arm.move(end, 2.2 / TURN_SPEED * slowness)
+    robot.arm.move(end, ROLL_SPEED / TURN_SPEED * slowness)
     best, waited = abs(robot.physics.joint(valve) - goal), 0.0
     while abs(robot.physics.joint(valve) - goal) > 0.4 * REACHED_RAD:
         rest = abs(robot.physics.joint(valve) - goal)

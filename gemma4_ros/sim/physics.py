@@ -20,6 +20,7 @@ STEPS_PER_TICK = 10
 TICK_S = STEPS_PER_TICK * TIMESTEP_S
 LIDAR_HEIGHT_M = 0.2
 FINGER_END_M = 0.195  # from the wrist
+_SEIZED = (60.0, 20000.0)  # N m of dry friction, N m s/rad: far beyond what the wrist can turn
 _PADS = ('pad_left', 'pad_right')
 
 
@@ -37,6 +38,10 @@ class Physics:
         self._pads = [self._id(mujoco.mjtObj.mjOBJ_GEOM, name) for name in _PADS]
         self._pad_friction = self.model.geom_friction[self._pads].copy()
         self._items = {name: self._id(mujoco.mjtObj.mjOBJ_BODY, name) for name in layout.items}
+        valves = [m.name for m in layout.mounts.values() if m.kind == 'valve']
+        self._valve_friction = {
+            v: (float(self.model.dof_frictionloss[self._qvel[v]]), float(self.model.dof_damping[self._qvel[v]])) for v in valves
+        }
         self._hand = self._id(mujoco.mjtObj.mjOBJ_BODY, 'hand')
         self._base = self._id(mujoco.mjtObj.mjOBJ_BODY, 'base_link')
         self._lidar_groups = np.array([1, 0, 0, 1, 0, 0], np.uint8)
@@ -69,7 +74,7 @@ class Physics:
         for mount in self.layout.mounts.values():
             if mount.kind == 'valve':
                 self.set_joint(mount.name, VALVE_OPEN_RAD if mount.name in self.layout.valves_open else 0.0)
-                self.set_valve_friction(mount.name, None)
+                self.set_valve_stuck(mount.name, False)
         self.set_slippery(False)
         mujoco.mj_forward(self.model, self.data)
 
@@ -196,9 +201,10 @@ class Physics:
         """Take the finger pads' friction away, or give it back."""
         self.model.geom_friction[self._pads] = 1e-5 if slippery else self._pad_friction
 
-    def set_valve_friction(self, valve: str, torque_nm: float | None) -> None:
-        """Set the dry friction (N m) of a valve's stem; None: as built."""
-        self.model.dof_frictionloss[self._qvel[valve]] = 0.35 if torque_nm is None else torque_nm
+    def set_valve_stuck(self, valve: str, stuck: bool) -> None:
+        """Seize a valve's stem, or free it."""
+        dof = self._qvel[valve]
+        self.model.dof_frictionloss[dof], self.model.dof_damping[dof] = _SEIZED if stuck else self._valve_friction[valve]
 
     def put_box(self, x: float, y: float, yaw: float) -> None:
         """Put the heavy box down somewhere; x, y in the map."""

@@ -16,7 +16,7 @@ __all__ = ['Steps', 'close_hand', 'go', 'open_hand', 'pause', 'tuck', 'unfold']
 Steps = Generator[Feedback, None, bool]
 INNER_M = 0.28
 SETTLE_S = 1.2
-FINGER_SPEED = 0.14
+FINGER_SPEED = 0.2
 PRESS_M = -0.03
 
 

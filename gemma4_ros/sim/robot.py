@@ -52,6 +52,7 @@ class Robot:
         self.panels = {m.name: Panel(m, physics) for m in layout.mounts.values() if m.kind == 'panel'}
         self.home: ArmPose = STOWED
         self.battery = 0.86
+        self.arm_busy = False  # a task of the arm runs
 
     def reset(self) -> None:
         """Start over."""

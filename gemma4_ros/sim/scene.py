@@ -47,7 +47,7 @@ def build_mjcf(layout: Layout) -> str:
 <size memory="32M"/>
 <visual>
   <global offwidth="1280" offheight="720" fovy="50"/>
-  <quality offsamples="0" shadowsize="0" numslices="20" numstacks="8" numquads="1"/>
+  <quality offsamples="0" shadowsize="0" numslices="18" numstacks="6" numquads="1"/>
   <headlight ambient=".45 .45 .45" diffuse=".35 .35 .35" specular="0 0 0"/>
   <map znear=".02" zfar="40"/>
 </visual>

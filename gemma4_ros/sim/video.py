@@ -20,7 +20,7 @@ from gemma4_ros.sim.drawing import Picture
 __all__ = ['Video']
 
 IDLE_S = 0.02
-OVERVIEW_SIZE = (960, 540)
+OVERVIEW_SIZE = (800, 450)
 
 
 class _Stream:
