@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What in a valid policy is useless, contradictory or wider than its writer may think. The running gate does not use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gemma4_ros.core.gate.bind import Catalogue
+from gemma4_ros.core.gate.policy import ArgumentRule, Policy
+from gemma4_ros.core.gate.policy_schema import RISKS
+from gemma4_ros.core.tools import Arg
+
+__all__ = ['lint']
+
+WIDE_SIGNAL_S = 5.0
+WIDE_PERMIT_S = 4 * 3600.0
+
+
+def lint(policy: Policy, catalogue: Catalogue) -> list[str]:
+    """Return one sentence a finding, with the rule's id in front."""
+    return [*_tools(policy, catalogue), *_approvals(policy), *_modes(policy), *_signals(policy, catalogue), *_times(policy)]
+
+
+def _tools(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
+    for name in catalogue.toolset.tools:
+        if name not in policy.tools:
+            yield f'policy.tools: {name} is not listed, so no plan may use it'
+    used = {rule.hazard for rule in policy.tools.values()}
+    for hazard in policy.hazards:
+        if hazard not in used:
+            yield f'policy.hazards.{hazard}: no tool brings it'
+    for rule in policy.tools.values():
+        for recovery in catalogue.toolset.tools[rule.name].recover:
+            if recovery not in policy.tools:
+                yield f'policy.tools.{rule.name}: its recovery {recovery} is not listed, so every plan with it is denied'
+        for name, limits in rule.args.items():
+            yield from _argument(f'policy.tools.{rule.name}.args.{name}', limits, catalogue.toolset.tools[rule.name].args[name])
+
+
+def _argument(where: str, rule: ArgumentRule, arg: Arg) -> Iterator[str]:
+    if arg.type == 'enum':
+        left = (set(arg.values) if rule.allow is None else set(rule.allow)) - rule.deny
+        if not left:
+            yield f'{where}: nothing is left of it, so the tool cannot be used'
+        elif left == set(arg.values):
+            yield f'{where}: allows everything that the tool takes; it has no effect'
+        if rule.allow is not None and rule.allow & rule.deny:
+            yield f'{where}: {", ".join(sorted(rule.allow & rule.deny))} is allowed and denied; denied wins'
+    elif rule.low <= arg.low and rule.high >= arg.high:
+        yield f'{where}: is as wide as the tool itself; it has no effect'
+
+
+def _approvals(policy: Policy) -> Iterator[str]:
+    for channel in ('typed', 'speech'):
+        for tier in range(1, len(RISKS)):
+            lower, upper = policy.approvals[tier - 1, channel], policy.approvals[tier, channel]
+            if upper.people < lower.people or (lower.confirm and not upper.confirm and not upper.people):
+                yield f'policy.approvals.{RISKS[tier]}.{channel}: asks for less than {RISKS[tier - 1]} does'
+    for tier, risk in enumerate(RISKS):
+        typed, speech = policy.approvals[tier, 'typed'], policy.approvals[tier, 'speech']
+        if speech.people < typed.people or (typed.confirm and not speech.confirm):
+            yield f'policy.approvals.{risk}.speech: asks for less than typed does; anybody in the room can speak'
+    if not (policy.approvals[2, 'speech'].confirm or policy.approvals[2, 'speech'].people):
+        yield 'policy.approvals.motion.speech: a voice alone moves the robot'
+    top = policy.approvals[3, 'typed']
+    if not (top.confirm or top.people):
+        yield 'policy.approvals.irreversible.typed: what cannot be undone is done without a question'
+
+
+def _modes(policy: Policy) -> Iterator[str]:
+    for mode in ('MANUAL', 'MAINTENANCE'):
+        if policy.modes[mode] >= 2:
+            yield f'policy.modes.{mode}: allows steps of risk {RISKS[policy.modes[mode]]!r} while people work at the robot'
+    if policy.modes['AUTO'] < max((rule.tier for rule in policy.tools.values()), default=0):
+        yield f'policy.modes.AUTO: tools of a higher risk than {RISKS[policy.modes["AUTO"]]!r} are listed and can never be used'
+
+
+def _signals(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
+    for rule in policy.signals.values():
+        known = catalogue.world.signals.get(rule.name)
+        if known is None:
+            yield f'policy.signals.{rule.name}: the world has no such signal'
+        elif (known.topic, known.type) != (rule.topic, rule.type):
+            yield f'policy.signals.{rule.name}: the world has it as {known.type} on {known.topic}'
+        if rule.max_age_s > WIDE_SIGNAL_S:
+            yield f'policy.signals.{rule.name}: {rule.max_age_s:g} s old still counts as fresh'
+        if rule.name in ('mode', 'estop') and rule.needed_from > 1:
+            yield f'policy.signals.{rule.name}: steps below {RISKS[rule.needed_from]!r} go on without it'
+    if not any(rule.needed_from <= 2 for rule in policy.signals.values() if rule.name not in ('mode', 'estop')):
+        yield 'policy.signals: nothing but mode and estop is wanted for motion; a lost pose would go unseen'
+
+
+def _times(policy: Policy) -> Iterator[str]:
+    if policy.permit_ttl_s > WIDE_PERMIT_S:
+        yield f'policy.permit.time_to_live_s: a permit lives {policy.permit_ttl_s / 3600:.1f} h'
+    if policy.approval_ttl_s > 900:
+        yield f'policy.approvals.time_to_live_s: a yes may come {policy.approval_ttl_s / 60:.0f} min after the question'
