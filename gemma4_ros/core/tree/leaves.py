@@ -166,6 +166,8 @@ class StepLeaf(Behaviour):
         if answer.outcome is Outcome.HELD:
             return self._hold(answer)
         self._held_since_s = None
+        if answer.is_final:
+            return self._fail(answer, for_good=True)
         if answer.outcome is Outcome.DENIED:
             self._deadline_s = self._session.now_s + (self._session.limits.settle_s if self._scopes else 0.0)
             self._denied = answer

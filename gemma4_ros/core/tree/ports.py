@@ -27,12 +27,29 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The gate's one answer: outcome, error code (0: fine), its words, and what a tool returned by name."""
+    """
+    The gate's one answer.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        How it ended.
+    code : int
+        4xx or 6xx; 0: fine.
+    text : str
+        The gate's words.
+    returns : mapping
+        What the tool returned, by name.
+    is_final : bool
+        Nothing can follow: the gate itself is lost.
+
+    """
 
     outcome: Outcome
     code: int = 0
     text: str = ''
     returns: Mapping[str, Any] = field(default_factory=dict)
+    is_final: bool = False
 
 
 class Running(Protocol):
