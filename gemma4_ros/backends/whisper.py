@@ -78,7 +78,7 @@ class WhisperRecogniser:
             hotwords=self._hints,
         )
         heard = list(segments)
-        text = ' '.join(' '.join(segment.text for segment in heard).split())
+        text = ' '.join(' '.join(segment.text for segment in heard).split()).rstrip(' ,')
         return Transcript(
             text=unicodedata.normalize('NFC', text)[:_LONGEST_TEXT],
             confidence=_confidence(heard),
@@ -94,4 +94,4 @@ def _confidence(segments: list[Any]) -> float:
         return 0.0
     mean = sum(segment.avg_logprob * len(segment.tokens) for segment in segments) / tokens
     is_speech = 1.0 - max(segment.no_speech_prob for segment in segments)
-    return max(0.0, min(1.0, math.exp(mean), is_speech))
+    return float(max(0.0, min(1.0, math.exp(mean), is_speech)))

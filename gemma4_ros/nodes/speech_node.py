@@ -198,4 +198,4 @@ def _hints(config: SpeechConfig) -> tuple[str, ...]:
     world = load_world(gate_files.read_text(folder / config.world), config.world)
     paths = gate_files.files_in(folder, config.tools)
     tools = load_tools([(path.name, gate_files.read_text(path)) for path in paths], world)
-    return hint_words(world, tools.tools)
+    return hint_words(world, tools)

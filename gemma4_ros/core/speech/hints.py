@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 
-from gemma4_ros.core.tools import Tool
+from gemma4_ros.core.tools import Toolset
 from gemma4_ros.core.world import World
 
 __all__ = ['ANSWER_WORDS', 'hint_words']
@@ -15,27 +15,29 @@ _LONGEST = 600
 """Characters; the recogniser reads about 220 tokens of hints."""
 
 
-def hint_words(world: World | None, tools: Mapping[str, Tool] | Iterable[Tool] = ()) -> tuple[str, ...]:
+def hint_words(world: World, tools: Toolset | None = None) -> tuple[str, ...]:
     """
-    Return phrases to expect, the most important first, together at most 600 characters long.
+    Return phrases to expect, the most important last, together at most 600 characters long.
 
-    Ids are spoken with spaces. First answers and ids, then the other words for places, objects and equipment, then the
-    verbs of the tools.
+    Answers, the first verb of every tool and intent, and the ids as they are spoken: "the valve station". Other words for
+    things are left out: measured, a longer list makes the names that matter less likely (docs/speech.md).
     """
-    entities = [entity for entity in world.entities.values() if entity.group != 'robot'] if world else []
-    listed = list(tools.values()) if isinstance(tools, Mapping) else list(tools)
-    phrases = [*ANSWER_WORDS, *(_spoken(entity.id) for entity in entities)]
-    phrases += [word for entity in entities for word in entity.words]
-    phrases += [word for tool in listed for word in tool.words]
-    chosen: dict[str, None] = {}
-    length = 0
+    entities = [entity for entity in world.entities.values() if entity.group != 'robot']
+    capabilities: list[Sequence[str]] = []
+    if tools is not None:
+        capabilities = [item.words for item in (*tools.intents.values(), *tools.tools.values())]
+    verbs = list(dict.fromkeys(words[0] for words in capabilities if words))
+    names = list(dict.fromkeys(f'the {entity.id.replace("_", " ")}' for entity in entities))
+    return _fitting([*ANSWER_WORDS, *verbs], _fitting(names, ()))
+
+
+def _fitting(phrases: Sequence[str], after: tuple[str, ...]) -> tuple[str, ...]:
+    """Return as many phrases as fit before those that stand already."""
+    chosen: list[str] = []
+    length = sum(len(phrase) + 2 for phrase in after)
     for phrase in phrases:
-        length += len(phrase) + 2 if phrase not in chosen else 0
+        length += len(phrase) + 2
         if length > _LONGEST:
             break
-        chosen[phrase] = None
-    return tuple(chosen)
-
-
-def _spoken(name: str) -> str:
-    return name.replace('_', ' ')
+        chosen.append(phrase)
+    return (*chosen, *after)
