@@ -101,6 +101,8 @@ def drive(robot: Robot, goal: Pose, frame: str, slowness: float) -> Task:
     """Drive to a pose of the map."""
     if frame != 'map':
         return Outcome('UNKNOWN_FRAME', f'the pose is in frame {frame!r}; this base knows the frame map only')
+    if not all(map(math.isfinite, (goal.x, goal.y, goal.yaw))):
+        return Outcome('NO_PATH', 'the pose has a number that is not finite')
     if robot.is_docked():
         return Outcome('DOCKED', 'the robot is on the charging contacts; undock first')
     if not robot.grid.is_free((goal.x, goal.y)):
