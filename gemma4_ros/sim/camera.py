@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -35,10 +37,10 @@ class Cameras:
     def __init__(self, model: mujoco.MjModel, max_width: int = 1280, max_height: int = 720) -> None:
         self._model = model
         try:
-            self._gl = mujoco.GLContext(max_width, max_height)
+            self._gl = _context(max_width, max_height)
             self._gl.make_current()
             self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        except Exception as error:  # each platform's OpenGL raises its own
+        except Exception as error:  # noqa: BLE001 - each platform's OpenGL raises its own
             raise CameraError(
                 f'cannot render: no OpenGL through MUJOCO_GL={os.environ.get("MUJOCO_GL")} ({error}); '
                 'install libegl1 and libgl1-mesa-dri, or run with render:=false'
@@ -106,3 +108,10 @@ class Cameras:
         flat = upright.reshape(-1)
         self._model.tex_data[start : start + flat.size] = flat
         mujoco.mjr_uploadTexture(self._model, self._context, index)
+
+
+def _context(width: int, height: int) -> Any:
+    if os.environ.get('MUJOCO_GL') != 'egl':
+        return mujoco.GLContext(width, height)
+    # not mujoco.GLContext: that one was chosen by the environment at the time of the first import of mujoco
+    return importlib.import_module('mujoco.egl').GLContext(width, height)
