@@ -9,7 +9,7 @@ from collections.abc import Generator
 from gemma4_ros.sim.base import MAX_SPEED, MAX_TURN
 from gemma4_ros.sim.grid import Point
 from gemma4_ros.sim.kinematics import wrap
-from gemma4_ros.sim.layout import DOCK_STROKE_M, Pose
+from gemma4_ros.sim.layout import DOCK_PRESS_M, DOCK_STROKE_M, Pose
 from gemma4_ros.sim.reach import tuck
 from gemma4_ros.sim.robot import Feedback, Outcome, Robot, Task
 
@@ -164,7 +164,7 @@ def _slide(robot: Robot, end: Pose, phase: str, slowness: float, contact: bool) 
         robot.base.settle(Pose(start.x + part * (end.x - start.x), start.y + part * (end.y - start.y), start.yaw + part * turn))
         pose = robot.physics.base_pose()
         if contact and robot.is_docked():
-            robot.base.settle(Pose(*pose.point(0.004, 0.0), end.yaw))
+            robot.base.settle(Pose(*pose.point(DOCK_PRESS_M, 0.0), end.yaw))
             return True
         if not contact and part == 1.0 and math.hypot(end.x - pose.x, end.y - pose.y) < 0.02:
             return True

@@ -21,6 +21,7 @@ SLOT_FORWARD_M = 0.62
 SLOT_SIDES_M = (0.30, 0.10, -0.10, -0.30)
 SLOT_ORDER = (1, 2, 0, 3)  # which slots are taken first
 DOCK_STROKE_M = 0.18  # from the place in front of the dock to the contacts
+DOCK_PRESS_M = 0.006  # how far a docked robot presses the contacts in
 TURNTABLE_FORWARD_M = 0.10  # the arm's vertical axis, in the base frame
 REACH_M = 0.72  # from the arm's axis to the wheel of a valve
 WHEEL_HEIGHT_M = 0.85
@@ -148,7 +149,7 @@ def build_layout(world: World) -> Layout:
     docked = world.initial.get(('docked', robot)) == 'yes' and start_place == dock_place
     start = poses[start_place]
     if docked:
-        start = Pose(*start.point(DOCK_STROKE_M, 0.0), start.yaw)
+        start = Pose(*start.point(DOCK_STROKE_M + DOCK_PRESS_M, 0.0), start.yaw)
     xs, ys = [p.x for p in poses.values()], [p.y for p in poses.values()]
     return Layout(
         x_range=(min(xs) - ROOM_MARGIN_M, max(xs) + ROOM_MARGIN_M),

@@ -28,6 +28,7 @@ def built() -> Cell:
 @pytest.fixture
 def cell(built: Cell) -> Cell:
     built.reset()
+    assert built.facts()['docked', 'robot'] == 'yes'
     let_pass(built, 0.2)
     return built
 
