@@ -1,0 +1,53 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Fetch the two models that demo and tests use, with progress; `gemma4 model get NAME` fetches any other."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from gemma4_ros.backends import model_fetch, whisper_files
+from gemma4_ros.backends.model_store import ModelStore
+from gemma4_ros.backends.profiles import load_profiles
+from gemma4_ros.core.errors import Gemma4Error
+
+LINE_EVERY_S = 5.0
+
+
+class Lines:
+    """Progress in plain lines: one when something new begins, then one every few seconds."""
+
+    def __init__(self) -> None:
+        self._what = ''
+        self._last_s = time.monotonic()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Report `done` of `total` (0: not known) of what is being done."""
+        now_s = time.monotonic()
+        is_new = what != self._what and now_s - self._last_s > 1.0
+        if is_new or now_s - self._last_s > LINE_EVERY_S:
+            share = f' {100 * done // total} %' if total else ''
+            print(f'models: {what}{share}', flush=True)
+            self._what, self._last_s = what, now_s
+
+
+def main() -> int:
+    """Fetch what is not there; say nothing where all is."""
+    try:
+        model_fetch.fetch(ModelStore(), load_profiles().get('embedded'), Lines())
+        try:
+            whisper_files.check(whisper_files.TINY_EN)
+        except Gemma4Error:
+            whisper_files.fetch(whisper_files.TINY_EN, Lines())
+    except Gemma4Error as error:
+        print(f'models: {error}', file=sys.stderr)
+        return 6
+    except KeyboardInterrupt:
+        print('models: interrupted; run it again and it goes on', file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
