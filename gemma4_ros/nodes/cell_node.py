@@ -15,7 +15,7 @@ from gemma4_ros.core.errors import WorldError
 from gemma4_ros.core.world import load_world
 from gemma4_ros.msg import Fact
 from gemma4_ros.ros import params, qos
-from gemma4_ros.ros.gate_config import config_folder
+from gemma4_ros.ros.gate_files import config_folder
 from gemma4_ros.ros.params import param
 from gemma4_ros.ros.workers import Workers
 from gemma4_ros.sim.cell import MODES, Cell
@@ -37,9 +37,15 @@ class CellParameters:
     config: str = param('', doc='folder with world.yaml; empty: the one of the package')
     speed: float = param(1.0, doc='simulated seconds a second', low=0.1, high=20.0)
     render: bool = param(True, doc='cameras on; false needs no OpenGL')
-    front_rate_hz: float = param(10.0, doc='rate of camera/front while somebody listens; 0: off', unit='Hz', low=0.0, high=30.0)
-    overview_rate_hz: float = param(10.0, doc='rate of camera/overview while somebody listens; 0: off', unit='Hz', low=0.0, high=30.0)
-    hmi_rate_hz: float = param(2.0, doc='rate of hmi/image_raw while somebody listens; 0: off', unit='Hz', low=0.0, high=10.0)
+    front_rate_hz: float = param(
+        10.0, doc='rate of camera/front while somebody listens; 0: off', unit='Hz', low=0.0, high=30.0
+    )
+    overview_rate_hz: float = param(
+        10.0, doc='rate of camera/overview while somebody listens; 0: off', unit='Hz', low=0.0, high=30.0
+    )
+    hmi_rate_hz: float = param(
+        2.0, doc='rate of hmi/image_raw while somebody listens; 0: off', unit='Hz', low=0.0, high=10.0
+    )
     battery: float = param(0.86, doc='state of charge at the start', unit='1', low=0.0, high=1.0)
 
 
@@ -60,7 +66,9 @@ class CellNode(Node):
         self._sensors = Sensors(self, self.cell, self._status)
         self._make_test_interfaces()
         self._pacer.start()
-        self.get_logger().info(f'cell runs: places={len(self.cell.layout.benches)} speed={config.speed:g} cameras="{self._video.status}"')
+        self.get_logger().info(
+            f'cell runs: places={len(self.cell.layout.benches)} speed={config.speed:g} cameras="{self._video.status}"'
+        )
 
     def _make_test_interfaces(self) -> None:
         self.create_service(InjectFault, '~/inject_fault', self._inject_fault)
@@ -89,7 +97,9 @@ class CellNode(Node):
     def _inject_fault(self, request: Any, response: Any) -> Any:
         response.text = self.cell.inject(request.fault, request.target, request.value)[:256]
         response.success = not response.text
-        self.get_logger().warning(f'fault: kind={request.fault} target={request.target!r} done={response.success} {response.text}')
+        self.get_logger().warning(
+            f'fault: kind={request.fault} target={request.target!r} done={response.success} {response.text}'
+        )
         return response
 
     def _reset(self, _: Any, response: Any) -> Any:

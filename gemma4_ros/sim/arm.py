@@ -91,6 +91,6 @@ class Arm:
         return self.target == self.goal and self.error() < tolerance
 
     def is_stowed(self) -> bool:
-        """Return whether the measured joints are those of the stowed posture (or of the carrying one, which is near it)."""
+        """Return whether the measured joints are those of the stowed posture, or the carrying one near it."""
         joints = joints_of(STOWED) or (0.0,) * 5
         return max(abs(self._physics.joint(n) - v) for n, v in zip(ARM_JOINTS[:4], joints[:4], strict=True)) < 0.15

@@ -40,7 +40,7 @@ class Cameras:
             self._gl = _context(max_width, max_height)
             self._gl.make_current()
             self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        except Exception as error:  # noqa: BLE001 - each platform's OpenGL raises its own
+        except Exception as error:  # each platform's OpenGL raises its own
             raise CameraError(
                 f'cannot render: no OpenGL through MUJOCO_GL={os.environ.get("MUJOCO_GL")} ({error}); '
                 'install libegl1 and libgl1-mesa-dri, or run with render:=false'

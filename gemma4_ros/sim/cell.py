@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ class Cell:
         with self.lock:
             if self.estop:
                 self._stop_all()
-            self.robot.arm_busy = any(c.ticket is not None for c in self.controllers.values() if c.kind.resource == 'arm')
+            self.robot.arm_busy = any(
+                c.ticket is not None for c in self.controllers.values() if c.kind.resource == 'arm'
+            )
             for controller in self.controllers.values():
                 controller.tick()
             if not self.estop:
@@ -117,7 +120,11 @@ class Cell:
             kind = self.controllers[name].kind
             for other in self.controllers.values():
                 if other.ticket is not None and kind.conflicts(other.kind):
-                    return f'{other.name} works on an earlier goal' if other.name != name else 'an earlier goal is not done'
+                    return (
+                        f'{other.name} works on an earlier goal'
+                        if other.name != name
+                        else 'an earlier goal is not done'
+                    )
             return ''
 
     def start(
@@ -203,9 +210,16 @@ class Cell:
         """Return what a camera needs: joint positions, and the pictures on screens and signs."""
         with self.lock:
             positions = self.physics.data.qpos.copy()
-            shown = {p.mount.name: (p.entry, self.robot.process.setpoint_bar, p.mount.unit) for p in self.robot.panels.values()}
+            shown = {
+                p.mount.name: (p.entry, self.robot.process.setpoint_bar, p.mount.unit)
+                for p in self.robot.panels.values()
+            }
         for name, (entry, value, unit) in shown.items():
-            self._draw_once(f'display_{name}', (entry, value), lambda e=entry, v=value, u=unit: draw_display(256, 128, e or f'{v:.2f}', u, bool(e)))
+            self._draw_once(
+                f'display_{name}',
+                (entry, value),
+                functools.partial(draw_display, 256, 128, entry or f'{value:.2f}', unit, bool(entry)),
+            )
         if any(bench.has_screen for bench in self.layout.benches.values()):
             self._draw_once('screen', (int(self.physics.time_s / SCREEN_PERIOD_S), self.mode, self.estop), self.screen)
         return positions, dict(self._signs)
@@ -248,7 +262,9 @@ class Cell:
             return facts
 
     def _draw_signs(self) -> dict[str, Picture]:
-        signs = {f'label_{name}': draw_label(name, 512, 96, (40, 44, 48), (235, 190, 40)) for name in self.layout.benches}
+        signs = {
+            f'label_{name}': draw_label(name, 512, 96, (40, 44, 48), (235, 190, 40)) for name in self.layout.benches
+        }
         for mount in self.layout.mounts.values():
             signs[f'plate_{mount.name}'] = draw_label(mount.name, 256, 64, (20, 20, 20), (235, 235, 230))
             if mount.kind == 'gauge' and mount.dial is not None:

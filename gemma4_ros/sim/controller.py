@@ -38,16 +38,25 @@ CONTROLLERS: Mapping[str, Kind] = {
     'dock': Kind(lambda r, a, s: (undock if a['undock'] else dock)(r, s), 'base', 28.0, {'battery_percent': 80.0}),
     'pick_object': Kind(lambda r, a, s: pick(r, a['object_id'], s), 'arm', 38.0, {'grip_force_n': 25.0}),
     'place_object': Kind(lambda r, a, s: place(r, a['place_id'], s), 'arm', 38.0, {}),
-    'operate_valve': Kind(lambda r, a, s: operate_valve(r, a['valve_id'], a['opening'], s), 'arm', 38.0, {'angle_rad': 1.5}),
+    'operate_valve': Kind(
+        lambda r, a, s: operate_valve(r, a['valve_id'], a['opening'], s), 'arm', 38.0, {'angle_rad': 1.5}
+    ),
     'move_arm': Kind(lambda r, a, s: move_arm(r, a['posture'], s), 'arm', 18.0, {}, while_driving=True),
-    'set_panel_value': Kind(lambda r, a, s: set_panel_value(r, a['panel'], a['value'], a['unit'], s), 'arm', 18.0, {}, 'BUSY'),
+    'set_panel_value': Kind(
+        lambda r, a, s: set_panel_value(r, a['panel'], a['value'], a['unit'], s), 'arm', 18.0, {}, 'BUSY'
+    ),
 }
 
 
 class Ticket:
     """One goal: what was asked, who waits, whether it was cancelled."""
 
-    def __init__(self, arguments: Mapping[str, Any], done: Callable[[Outcome], None], feedback: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        arguments: Mapping[str, Any],
+        done: Callable[[Outcome], None],
+        feedback: Callable[[Mapping[str, Any]], None],
+    ) -> None:
         self.arguments = arguments
         self.done = done
         self.feedback = feedback

@@ -19,7 +19,9 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BOLD = cv2.FONT_HERSHEY_DUPLEX
 
 
-def centred(image: Picture, text: str, x: float, y: float, scale: float, color: tuple[int, int, int], thick: int) -> None:
+def centred(
+    image: Picture, text: str, x: float, y: float, scale: float, color: tuple[int, int, int], thick: int
+) -> None:
     """Write text centred at a point, in pixels."""
     (width, height), _ = cv2.getTextSize(text, _BOLD, scale, thick)
     cv2.putText(image, text, (round(x - width / 2), round(y + height / 2)), _BOLD, scale, color, thick, cv2.LINE_AA)
@@ -67,7 +69,9 @@ def draw_dial(size: int, dial: Mapping[str, Any], unit: str) -> Picture:
     for k in range(51):
         value = low + (high - low) * k / 50
         major = k % 5 == 0
-        cv2.line(image, at(value, 0.90), at(value, 0.76 if major else 0.83), (15, 15, 15), 7 if major else 3, cv2.LINE_AA)
+        cv2.line(
+            image, at(value, 0.90), at(value, 0.76 if major else 0.83), (15, 15, 15), 7 if major else 3, cv2.LINE_AA
+        )
     for k in range(0, 11, 2):
         value = low + (high - low) * k / 10
         x, y = at(value, 0.58)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Generator
 
@@ -45,7 +46,7 @@ class _Drive:
         """Return the length of the way that is left."""
         pose = self.robot.physics.base_pose()
         points = [(pose.x, pose.y), *(self.way or [])[1:]]
-        return sum(math.dist(a, b) for a, b in zip(points, points[1:], strict=False))
+        return sum(math.dist(a, b) for a, b in itertools.pairwise(points))
 
     def feedback(self) -> Feedback:
         """Return pose and rest of the way; count what was driven."""
@@ -68,12 +69,14 @@ class _Drive:
                 self._stuck_since = None if self.way is not None else self._stuck_since or now
         if self._stuck_since is not None and now - self._stuck_since > PATIENCE_S:
             pose = self.robot.physics.base_pose()
-            return f'no way around an obstacle near x {pose.x:.1f} m, y {pose.y:.1f} m for {PATIENCE_S:.1f} s; clear the way and ask again'
+            where = f'x {pose.x:.1f} m, y {pose.y:.1f} m'
+            return f'no way around an obstacle ahead of {where} for {PATIENCE_S:.1f} s; clear the way and ask again'
         rest = self.remaining_m()
         if rest < self._best_m - 0.05 or self.way is None:
             self._best_m, self._best_s = rest, now
         if now - self._best_s > STALL_S * self.slowness:
-            return f'no progress for {STALL_S * self.slowness:.0f} s, {rest:.1f} m before the goal; something holds the base'
+            waited = STALL_S * self.slowness
+            return f'no progress for {waited:.0f} s, {rest:.1f} m before the goal; something holds the base'
         return ''
 
     def steer(self) -> bool:
@@ -91,7 +94,11 @@ class _Drive:
         error = wrap(math.atan2(y - pose.y, x - pose.x) - pose.yaw)
         top = MAX_SPEED / self.slowness
         turn = max(-MAX_TURN, min(MAX_TURN, 3.0 * error)) / self.slowness
-        brake = math.sqrt(2 * 1.1 * max(0.0, distance - 0.02)) if len(self.way) == 2 else math.sqrt(0.3 + 2 * 1.1 * distance)
+        brake = (
+            math.sqrt(2 * 1.1 * max(0.0, distance - 0.02))
+            if len(self.way) == 2
+            else math.sqrt(0.3 + 2 * 1.1 * distance)
+        )
         speed = 0.0 if abs(error) > 0.6 else min(top, brake / self.slowness) * max(0.0, math.cos(2 * error))
         base.drive(max(speed, 0.0), turn)
         return False
@@ -106,7 +113,9 @@ def drive(robot: Robot, goal: Pose, frame: str, slowness: float) -> Task:
     if robot.is_docked():
         return Outcome('DOCKED', 'the robot is on the charging contacts; undock first')
     if not robot.grid.is_free((goal.x, goal.y)):
-        return Outcome('NO_PATH', f'x {goal.x:.2f} m, y {goal.y:.2f} m is inside or beside an obstacle, or outside the room')
+        return Outcome(
+            'NO_PATH', f'x {goal.x:.2f} m, y {goal.y:.2f} m is inside or beside an obstacle, or outside the room'
+        )
     if not robot.arm_busy and (robot.arm.target.radius > 0.32 or robot.arm.target.pitch > -1.0):
         yield from _tuck(robot, slowness)
     trip = _Drive(robot, goal, slowness)
@@ -138,7 +147,9 @@ def _settle(robot: Robot, trip: _Drive) -> Task:
         yield trip.feedback()
         if robot.physics.time_s - start > STALL_S * trip.slowness:
             base.brake()
-            return Outcome('BLOCKED', 'the base cannot turn at the goal; something holds it', {'distance_m': trip.driven_m})
+            return Outcome(
+                'BLOCKED', 'the base cannot turn at the goal; something holds it', {'distance_m': trip.driven_m}
+            )
     base.drive(0.0, 0.0)
     start = robot.physics.time_s
     while True:
@@ -150,7 +161,11 @@ def _settle(robot: Robot, trip: _Drive) -> Task:
             return Outcome(values={'distance_m': trip.driven_m})
         if robot.physics.time_s - start > STALL_S * trip.slowness:
             base.brake()
-            return Outcome('BLOCKED', 'the base cannot reach the last centimetres; something is in the way', {'distance_m': trip.driven_m})
+            return Outcome(
+                'BLOCKED',
+                'the base cannot reach the last centimetres; something is in the way',
+                {'distance_m': trip.driven_m},
+            )
         yield trip.feedback()
 
 
@@ -161,7 +176,9 @@ def _slide(robot: Robot, end: Pose, phase: str, slowness: float, contact: bool) 
     while robot.physics.time_s - began < seconds + 2.0:
         part = min(1.0, (robot.physics.time_s - began) / seconds)
         turn = wrap(end.yaw - start.yaw)
-        robot.base.settle(Pose(start.x + part * (end.x - start.x), start.y + part * (end.y - start.y), start.yaw + part * turn))
+        robot.base.settle(
+            Pose(start.x + part * (end.x - start.x), start.y + part * (end.y - start.y), start.yaw + part * turn)
+        )
         pose = robot.physics.base_pose()
         if contact and robot.is_docked():
             robot.base.settle(Pose(*pose.point(DOCK_PRESS_M, 0.0), end.yaw))

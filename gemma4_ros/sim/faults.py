@@ -11,7 +11,16 @@ from gemma4_ros.sim.robot import Robot
 
 __all__ = ['FAULTS', 'Faults']
 
-FAULTS = ('blocked_path', 'slip', 'sensor_stall', 'slow_controller', 'silent_controller', 'lying_controller', 'stuck_valve', 'clear')
+FAULTS = (
+    'blocked_path',
+    'slip',
+    'sensor_stall',
+    'slow_controller',
+    'silent_controller',
+    'lying_controller',
+    'stuck_valve',
+    'clear',
+)
 BOX_ROOM_M = 0.75
 
 

@@ -52,8 +52,8 @@ class Grid:
                 (lay.BENCH_FRONT_M + lay.BENCH_DEPTH_M, 1), (lay.BENCH_FRONT_M + lay.BENCH_DEPTH_M, -1),
             )
         ]  # fmt: skip
-        polygon = np.array([[c[::-1] for c in map(self._cell, corners)]], np.int32)
-        cv2.fillPoly(self._known, polygon, (1,))
+        polygon = np.array([c[::-1] for c in map(self._cell, corners)], np.int32)
+        cv2.fillPoly(self._known, [polygon], 1.0)
 
     def _fill(self, x: float, low: float, high: float) -> None:
         row, column = self._cell((x, low))
@@ -71,7 +71,7 @@ class Grid:
     @staticmethod
     def _distance(occupied: NDArray[np.uint8]) -> NDArray[np.float32]:
         free = (occupied == 0).astype(np.uint8)
-        return cv2.distanceTransform(free, cv2.DIST_L2, 5).astype(np.float32) * np.float32(CELL_M)
+        return np.asarray(cv2.distanceTransform(free, cv2.DIST_L2, 5) * CELL_M, np.float32)
 
     def forget(self) -> None:
         """Forget what the rays found."""
@@ -110,7 +110,9 @@ class Grid:
         cells = [first, last] if near else self._search(first, last, distance)
         return None if cells is None else [start, *self._shorten(cells, distance)[1:-1], goal]
 
-    def _search(self, first: tuple[int, int], last: tuple[int, int], distance: NDArray[np.float32]) -> list[tuple[int, int]] | None:
+    def _search(
+        self, first: tuple[int, int], last: tuple[int, int], distance: NDArray[np.float32]
+    ) -> list[tuple[int, int]] | None:
         _, areas = cv2.connectedComponents((distance >= LETHAL_M).astype(np.uint8), connectivity=8)
         if distance[first] >= LETHAL_M and areas[first] != areas[last]:
             return None
@@ -132,7 +134,9 @@ class Grid:
         return None
 
     @staticmethod
-    def _may_step(cell: tuple[int, int], after: tuple[int, int], first: tuple[int, int], distance: NDArray[np.float32]) -> bool:
+    def _may_step(
+        cell: tuple[int, int], after: tuple[int, int], first: tuple[int, int], distance: NDArray[np.float32]
+    ) -> bool:
         escaping = math.dist(after, first) <= 5 and distance[after] >= distance[cell] and distance[after] > 0.0
         return bool(distance[after] >= LETHAL_M or escaping)
 

@@ -46,8 +46,15 @@ def pick(robot: Robot, item: str, slowness: float) -> Task:
     above = grasp.moved(height=TRANSIT_M)
     reachable = joints_of(grasp) is not None and joints_of(above) is not None and robot.physics.item_on_bench(item)
     if not (reachable and NEAREST_M <= radius <= FARTHEST_M and abs(yaw) <= WIDEST_RAD):
-        return Outcome('NOT_IN_REACH', f'{item} is {radius:.2f} m from the arm, at a height of {height:.2f} m: not where the hand can take it')
-    for steps in (open_hand(robot, 'approach', slowness), unfold(robot, yaw, 'approach', slowness), go(robot, above, 'approach', slowness)):
+        return Outcome(
+            'NOT_IN_REACH',
+            f'{item} is {radius:.2f} m from the arm, at a height of {height:.2f} m: not where the hand can take it',
+        )
+    for steps in (
+        open_hand(robot, 'approach', slowness),
+        unfold(robot, yaw, 'approach', slowness),
+        go(robot, above, 'approach', slowness),
+    ):
         if not (yield from steps):
             return (yield from _give_up(robot, f'the arm could not get above {item}', slowness))
     if not (yield from go(robot, grasp, 'descend', slowness * 1.3)):

@@ -22,7 +22,8 @@ class ArmPose:
     """
     Where the wrist is, seen from the arm's vertical axis.
 
-    yaw of the turntable, radius (m, horizontal), height (m, above the floor), pitch of the hand (0: level, -pi/2: down), roll of the hand; rad.
+    Yaw of the turntable, radius (m, horizontal), height (m, above the floor), pitch (0: level, -pi/2: down) and roll of
+    the hand; rad.
     """
 
     yaw: float

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,7 +141,9 @@ def build_layout(world: World) -> Layout:
     """
     poses = {name: _pose(world.entities[name]) for name in world.group('places')}
     if not poses:
-        raise WorldError('the world has no places: the cell needs at least one with a pose; add places to the world file')
+        raise WorldError(
+            'the world has no places: the cell needs at least one with a pose; add places to the world file'
+        )
     robot = (world.robot,)
     start_place = world.initial.get(('at', robot))
     start_place = start_place if start_place in poses else next(iter(poses))
@@ -223,7 +226,7 @@ def _items(world: World) -> dict[str, Item]:
 
 def _doorway(xs: list[float], ys: list[float]) -> Doorway | None:
     edges = sorted(set(xs))
-    gap, middle = max(((b - a, (a + b) / 2) for a, b in zip(edges, edges[1:], strict=False)), default=(0.0, 0.0))
+    gap, middle = max(((b - a, (a + b) / 2) for a, b in itertools.pairwise(edges)), default=(0.0, 0.0))
     if gap < WIDEST_GAP_M:
         return None
     return Doorway(middle, (min(ys) + max(ys)) / 2, DOOR_HALF_WIDTH_M)

@@ -41,7 +41,9 @@ def operate_valve(robot: Robot, valve: str, opening: bool, slowness: float) -> T
         return Outcome('HAND_FULL', f'the hand holds {held}; put it down first', {'angle_rad': angle})
     spot = _in_reach(robot, mount)
     if spot is None:
-        return Outcome('NOT_IN_REACH', f'{valve} is not in front of the robot; drive to {mount.place} first', {'angle_rad': angle})
+        return Outcome(
+            'NOT_IN_REACH', f'{valve} is not in front of the robot; drive to {mount.place} first', {'angle_rad': angle}
+        )
     goal = VALVE_OPEN_RAD if opening else 0.0
     at_bar = tip_pose(spot[0], spot[1], mount.z, 0.0, math.pi / 2 - angle)
     before = at_bar.moved(radius=at_bar.radius - 0.12)
@@ -55,12 +57,18 @@ def operate_valve(robot: Robot, valve: str, opening: bool, slowness: float) -> T
     ):
         if not (yield from _with_angle(robot, valve, steps)):
             yield from _with_angle(robot, valve, _leave(robot, slowness))
-            return Outcome('NOT_IN_REACH', f'the arm could not get hold of {valve}', {'angle_rad': robot.physics.joint(valve)})
+            return Outcome(
+                'NOT_IN_REACH', f'the arm could not get hold of {valve}', {'angle_rad': robot.physics.joint(valve)}
+            )
     reached = yield from _turn(robot, valve, at_bar, goal, slowness)
     yield from _with_angle(robot, valve, _leave(robot, slowness))
     angle = robot.physics.joint(valve)
     if not reached or abs(angle - goal) > REACHED_RAD:
-        return Outcome('STUCK', f'{valve} stopped at {angle:.2f} rad of {goal:.2f} rad; the wheel does not turn any farther', {'angle_rad': angle})
+        return Outcome(
+            'STUCK',
+            f'{valve} stopped at {angle:.2f} rad of {goal:.2f} rad; the wheel does not turn any farther',
+            {'angle_rad': angle},
+        )
     return Outcome(values={'angle_rad': angle})
 
 
@@ -116,7 +124,10 @@ def set_panel_value(robot: Robot, name: str, value: float, unit: str, slowness: 
     yield from tuck(robot, 'retreat', slowness)
     yield from open_hand(robot, 'retreat', slowness)
     if abs(robot.process.setpoint_bar - value) > 0.005:
-        return Outcome('NOT_IN_REACH', f'{name} shows {robot.process.setpoint_bar:.2f} {unit} after typing {text}: a key was missed')
+        return Outcome(
+            'NOT_IN_REACH',
+            f'{name} shows {robot.process.setpoint_bar:.2f} {unit} after typing {text}: a key was missed',
+        )
     return Outcome()
 
 

@@ -65,5 +65,7 @@ class Panel:
         x, y, z = self._physics.tip_position()
         right = (x - self.mount.x) * math.sin(self.mount.heading) - (y - self.mount.y) * math.cos(self.mount.heading)
         up = z - self.mount.z
-        spots = [(math.dist((right, up), _offset(r, c)), key) for r, keys in enumerate(KEYS) for c, key in enumerate(keys)]
+        spots = [
+            (math.dist((right, up), _offset(r, c)), key) for r, keys in enumerate(KEYS) for c, key in enumerate(keys)
+        ]
         return min(spots)[1]

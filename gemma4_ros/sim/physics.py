@@ -32,15 +32,20 @@ class Physics:
         self.model = mujoco.MjModel.from_xml_string(build_mjcf(layout))
         self.data = mujoco.MjData(self.model)
         self.shapes = {name: item_shape(item) for name, item in layout.items.items()}
-        self._qpos = {self._name(mujoco.mjtObj.mjOBJ_JOINT, j): int(self.model.jnt_qposadr[j]) for j in range(self.model.njnt)}
-        self._qvel = {self._name(mujoco.mjtObj.mjOBJ_JOINT, j): int(self.model.jnt_dofadr[j]) for j in range(self.model.njnt)}
+        self._qpos = {
+            self._name(mujoco.mjtObj.mjOBJ_JOINT, j): int(self.model.jnt_qposadr[j]) for j in range(self.model.njnt)
+        }
+        self._qvel = {
+            self._name(mujoco.mjtObj.mjOBJ_JOINT, j): int(self.model.jnt_dofadr[j]) for j in range(self.model.njnt)
+        }
         self._ctrl = {self._name(mujoco.mjtObj.mjOBJ_ACTUATOR, a): a for a in range(self.model.nu)}
         self._pads = [self._id(mujoco.mjtObj.mjOBJ_GEOM, name) for name in _PADS]
         self._pad_friction = self.model.geom_friction[self._pads].copy()
         self._items = {name: self._id(mujoco.mjtObj.mjOBJ_BODY, name) for name in layout.items}
         valves = [m.name for m in layout.mounts.values() if m.kind == 'valve']
         self._valve_friction = {
-            v: (float(self.model.dof_frictionloss[self._qvel[v]]), float(self.model.dof_damping[self._qvel[v]])) for v in valves
+            v: (float(self.model.dof_frictionloss[self._qvel[v]]), float(self.model.dof_damping[self._qvel[v]]))
+            for v in valves
         }
         self._hand = self._id(mujoco.mjtObj.mjOBJ_BODY, 'hand')
         self._base = self._id(mujoco.mjtObj.mjOBJ_BODY, 'base_link')
@@ -121,14 +126,25 @@ class Physics:
         return vx * math.cos(yaw) + vy * math.sin(yaw), self.joint_velocity('base_yaw')
 
     def scan(self, rays: int, half_angle: float, longest_m: float) -> list[tuple[float, float, float]]:
-        """Return (distance in m, x, y of the hit in the map) of a fan of rays ahead of the robot; without hits that are farther."""
+        """Return (distance in m, x, y of the hit in the map) of the rays of a fan ahead that hit something."""
         pose = self.base_pose()
         angles = pose.yaw + np.linspace(-half_angle, half_angle, rays)
         directions = np.stack([np.cos(angles), np.sin(angles), np.zeros(rays)], axis=1).reshape(-1)
         ids, distances = np.full(rays, -1, np.int32), np.full(rays, -1.0)
         origin = np.array([pose.x, pose.y, LIDAR_HEIGHT_M])
         mujoco.mj_multiRay(
-            self.model, self.data, origin, directions, self._lidar_groups, True, self._base, ids, distances, None, rays, longest_m
+            self.model,
+            self.data,
+            origin,
+            directions,
+            self._lidar_groups,
+            True,
+            self._base,
+            ids,
+            distances,
+            None,
+            rays,
+            longest_m,
         )
         found = zip(distances, angles, strict=True)
         return [(d, pose.x + d * math.cos(a), pose.y + d * math.sin(a)) for d, a in found if 0.0 <= d <= longest_m]
@@ -137,7 +153,7 @@ class Physics:
     def tip_position(self) -> NDArray[np.float64]:
         """Return where the ends of the fingers are, in the map, m."""
         matrix = self.data.xmat[self._hand].reshape(3, 3)
-        return self.data.xpos[self._hand] + matrix @ np.array([FINGER_END_M, 0.0, 0.0])
+        return np.array(self.data.xpos[self._hand] + FINGER_END_M * matrix[:, 0], np.float64)
 
     def grip_forces(self, geom_name: str) -> tuple[float, float]:
         """Return the normal forces (N) between the two finger pads and a geom: an object, or the bar of a valve."""
@@ -173,7 +189,7 @@ class Physics:
     # objects ---------------------------------------------------------------------------------------------------------
     def item_position(self, item: str) -> NDArray[np.float64]:
         """Return an object's centre in the map, m."""
-        return self.data.xpos[self._items[item]].copy()
+        return np.array(self.data.xpos[self._items[item]], np.float64)
 
     def item_yaw(self, item: str) -> float:
         """Return an object's heading in the map, rad."""
@@ -204,7 +220,9 @@ class Physics:
     def set_valve_stuck(self, valve: str, stuck: bool) -> None:
         """Seize a valve's stem, or free it."""
         dof = self._qvel[valve]
-        self.model.dof_frictionloss[dof], self.model.dof_damping[dof] = _SEIZED if stuck else self._valve_friction[valve]
+        self.model.dof_frictionloss[dof], self.model.dof_damping[dof] = (
+            _SEIZED if stuck else self._valve_friction[valve]
+        )
 
     def put_box(self, x: float, y: float, yaw: float) -> None:
         """Put the heavy box down somewhere; x, y in the map."""

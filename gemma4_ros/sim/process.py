@@ -55,5 +55,7 @@ class Process:
             found.append(f'A-101 HIGH PRESSURE, LIMIT {HIGH_BAR:.1f} bar')
         if self._smooth_bar < LOW_BAR:
             found.append(f'A-102 LOW PRESSURE, LIMIT {LOW_BAR:.1f} bar')
-        found += [f'A-110 {k.replace("_", " ").upper()} CLOSED' for k, v in openings.items() if 'bypass' not in k and v < 0.1]
+        found += [
+            f'A-110 {k.replace("_", " ").upper()} CLOSED' for k, v in openings.items() if 'bypass' not in k and v < 0.1
+        ]
         return tuple(found)

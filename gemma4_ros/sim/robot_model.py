@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - MJCF reads best with one element a line
 """The robot of the cell as MJCF: a round base, a mast with a camera, an arm of five joints, a hand of two fingers."""
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def robot_body() -> str:
   <camera name="front" pos="-.155 0 1.32" xyaxes="0 -1 0 {up}" fovy="58"/>
   <body name="turntable" pos="{TURNTABLE_FORWARD_M} 0 {DECK_M}" gravcomp="1">
     <joint name="arm_yaw" axis="0 0 1" range="-130 130" class="arm"/>
-    <geom class="robot" type="cylinder" size=".06 {pedestal / 2 - .03:.3f}" pos="0 0 {pedestal / 2 - .03:.3f}" mass="3" material="mast"/>
+    <geom class="robot" type="cylinder" size=".06 {pedestal / 2 - 0.03:.3f}" pos="0 0 {pedestal / 2 - 0.03:.3f}" mass="3" material="mast"/>
     <geom class="trim" type="cylinder" size=".055 .07" pos="0 0 {pedestal:.3f}" euler="90 0 0" material="accent"/>
     <body name="upper_arm" pos="0 0 {pedestal:.3f}" gravcomp="1">
       <joint name="arm_shoulder" axis="0 -1 0" range="-80 170" class="arm"/>

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - MJCF reads best with one element a line
 """The plant room as MJCF: floor, walls, benches, equipment, objects, and the robot in it."""
 
 from __future__ import annotations
@@ -79,8 +80,12 @@ def _assets(layout: Layout) -> str:
         'pump': '.12 .35 .60 1', 'dock': '.15 .16 .18 1', 'crate': '.55 .38 .20 1', 'tape': '.95 .80 .10 1',
         'partition': '.55 .66 .72 1', 'bezel': '.10 .10 .12 1',
     }  # fmt: skip
-    text = ''.join(f'<material name="{name}" rgba="{rgba}" specular=".25" shininess=".3"/>' for name, rgba in plain.items())
-    text += ''.join(f'<material name="item_{name}" rgba="{rgba}" specular=".3" shininess=".4"/>' for name, rgba in _RGBA.items())
+    text = ''.join(
+        f'<material name="{name}" rgba="{rgba}" specular=".25" shininess=".3"/>' for name, rgba in plain.items()
+    )
+    text += ''.join(
+        f'<material name="item_{name}" rgba="{rgba}" specular=".3" shininess=".4"/>' for name, rgba in _RGBA.items()
+    )
     text += '<texture name="sky" type="skybox" builtin="gradient" rgb1=".80 .85 .90" rgb2=".55 .62 .70" width="32" height="192"/>'
     text += '<texture name="floor" type="2d" builtin="checker" rgb1=".70 .71 .70" rgb2=".66 .67 .66" width="128" height="128" mark="edge" markrgb=".6 .61 .6"/>'
     text += '<material name="floor" texture="floor" texrepeat="9 7" texuniform="false" specular="0"/>'
@@ -108,7 +113,9 @@ def _room(layout: Layout) -> str:
     text += f'<light pos="{x0} {y1} 5" dir=".5 -.5 -.8" directional="true" diffuse=".18 .18 .2" castshadow="false"/>'
     for x, y, sx, sy, h in walls:
         text += f'<geom type="box" size="{sx} {sy} {h / 2}" pos="{x} {y} {h / 2}" material="wall"/>'
-        text += f'<geom class="trim" type="box" size="{sx + 0.004} {sy + 0.004} .06" pos="{x} {y} .06" material="kerb"/>'
+        text += (
+            f'<geom class="trim" type="box" size="{sx + 0.004} {sy + 0.004} .06" pos="{x} {y} .06" material="kerb"/>'
+        )
     if layout.doorway is not None:
         text += _partition(layout)
     eye = (cx, y0 - 0.9, 5.9)
@@ -125,7 +132,9 @@ def _partition(layout: Layout) -> str:
     for low, high in ((y0, door.y - door.half_width), (door.y + door.half_width, y1)):
         mid, half = (low + high) / 2, (high - low) / 2
         text += f'<geom type="box" size=".05 {half} {PARTITION_M / 2}" pos="{door.x} {mid} {PARTITION_M / 2}" material="partition"/>'
-        text += f'<geom class="trim" type="box" size=".055 {half} .02" pos="{door.x} {mid} {PARTITION_M}" material="kerb"/>'
+        text += (
+            f'<geom class="trim" type="box" size=".055 {half} .02" pos="{door.x} {mid} {PARTITION_M}" material="kerb"/>'
+        )
     for side in (-1, 1):
         y = door.y + side * (door.half_width - 0.02)
         text += f'<geom class="trim" type="box" size=".9 .03 .001" pos="{door.x} {y} .002" material="tape"/>'
@@ -148,12 +157,14 @@ def _bench(bench: Bench) -> str:
         text += '<geom name="dock_contact" type="box" size=".012 .05 .012" mass=".3" material="copper"/></body>'
     else:
         text += f'<geom type="box" size="{depth - 0.02} {width - 0.02} {top / 2 - 0.02}" pos="{mid + 0.01} 0 {top / 2 - 0.02}" material="cabinet"/>'
-        for side in (-0.5, 0.5):
-            text += f'<geom class="trim" type="box" size=".004 {width / 2 - 0.06} .17" pos="{lay.BENCH_FRONT_M + 0.028} {side * width} .23" rgba=".42 .50 .56 1"/>'
-            text += f'<geom class="trim" type="box" size=".008 .06 .008" pos="{lay.BENCH_FRONT_M + 0.02} {side * width} .36" material="steel"/>'
+        for door in (-0.5, 0.5):
+            text += f'<geom class="trim" type="box" size=".004 {width / 2 - 0.06} .17" pos="{lay.BENCH_FRONT_M + 0.028} {door * width} .23" rgba=".42 .50 .56 1"/>'
+            text += f'<geom class="trim" type="box" size=".008 .06 .008" pos="{lay.BENCH_FRONT_M + 0.02} {door * width} .36" material="steel"/>'
     if bench.board_height_m:
         half = (bench.board_height_m - top) / 2
-        text += f'<geom type="box" size=".015 {width} {half}" pos="{mid + depth + 0.03} 0 {top + half}" material="board"/>'
+        text += (
+            f'<geom type="box" size=".015 {width} {half}" pos="{mid + depth + 0.03} 0 {top + half}" material="board"/>'
+        )
     text += f'<geom class="trim" type="box" size=".52 .0975 .001" pos="-.50 0 .002" euler="0 0 -90" material="label_{bench.place}"/>'
     for side in (-1, 1):
         text += f'<geom class="trim" type="box" size=".36 .012 .001" pos="0 {side * 0.37} .002" material="tape"/>'
@@ -195,7 +206,10 @@ def _decoration(item: Item, shape: str, half: tuple[float, float, float]) -> str
             f'<geom class="trim" type="cylinder" size="{a + 0.001} .022" pos="0 0 0" rgba=".45 .65 .85 1"/>'
         )
     if shape == 'cylinder':
-        return ''.join(f'<geom class="trim" type="cylinder" size="{a + 0.002} .006" pos="0 0 {z}" material="bezel"/>' for z in (-c + 0.008, c - 0.012))
+        return ''.join(
+            f'<geom class="trim" type="cylinder" size="{a + 0.002} .006" pos="0 0 {z}" material="bezel"/>'
+            for z in (-c + 0.008, c - 0.012)
+        )
     if 'toolbox' in item.words:
         return (
             f'<geom class="trim" type="box" size="{a + 0.001} {b + 0.001} .004" pos="0 0 {c * 0.35}" material="bezel"/>'
@@ -214,6 +228,6 @@ def _blocking_box(layout: Layout) -> str:
     a, b, c = BOX_HALF_M
     text = f'<body name="blocking_box" pos="{x} {y} {c}"><freejoint name="blocking_box"/>'
     text += f'<geom name="blocking_box" type="box" size="{a} {b} {c}" mass="120" material="crate" group="3"/>'
-    for z in (-0.7, 0.0, 0.7):
-        text += f'<geom class="trim" type="box" size="{a + 0.004} {b + 0.004} .03" pos="0 0 {z * c}" rgba=".42 .28 .14 1"/>'
+    for part in (-0.7, 0.0, 0.7):
+        text += f'<geom class="trim" type="box" size="{a + 0.004} {b + 0.004} .03" pos="0 0 {part * c}" rgba=".42 .28 .14 1"/>'
     return text + '</body>'

@@ -19,7 +19,9 @@ def let_pass(cell: Cell, seconds: float) -> None:
         cell.tick()
 
 
-def carry_out(cell: Cell, name: str, each_tick: Callable[[float], None] | None = None, limit_s: float = 120.0, **arguments: Any) -> Outcome:
+def carry_out(
+    cell: Cell, name: str, each_tick: Callable[[float], None] | None = None, limit_s: float = 120.0, **arguments: Any
+) -> Outcome:
     """
     Give a controller a goal and tick the cell until it ends.
 

@@ -66,7 +66,9 @@ class Sensors:
             ('diagnostics', 1, self._diagnostics),
         )
         for name, rate_hz, make in due:
-            if self._count % (TICK_HZ // rate_hz) == 0 and not self._cell.faults.is_stalled(name, _ALIASES.get(name, name)):
+            if self._count % (TICK_HZ // rate_hz) == 0 and not self._cell.faults.is_stalled(
+                name, _ALIASES.get(name, name)
+            ):
                 self._publishers[name].publish(make(snapshot))
 
     def _odometry(self, s: Snapshot) -> Odometry:
@@ -88,10 +90,14 @@ class Sensors:
         return message
 
     def _battery(self, s: Snapshot) -> BatteryState:
-        message = BatteryState(percentage=s.battery, present=True, voltage=22.0 + 3.4 * s.battery, temperature=NOT_MEASURED)
+        message = BatteryState(
+            percentage=s.battery, present=True, voltage=22.0 + 3.4 * s.battery, temperature=NOT_MEASURED
+        )
         message.header.stamp = self._node.get_clock().now().to_msg()
         message.charge = message.capacity = message.current = NOT_MEASURED
-        charging = BatteryState.POWER_SUPPLY_STATUS_CHARGING if s.docked else BatteryState.POWER_SUPPLY_STATUS_DISCHARGING
+        charging = (
+            BatteryState.POWER_SUPPLY_STATUS_CHARGING if s.docked else BatteryState.POWER_SUPPLY_STATUS_DISCHARGING
+        )
         message.power_supply_status = charging
         message.power_supply_technology = BatteryState.POWER_SUPPLY_TECHNOLOGY_LION
         return message
@@ -100,12 +106,16 @@ class Sensors:
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
         lines = dict(self._status())
-        lines['base'] = (DiagnosticStatus.ERROR, 'emergency stop is pressed') if s.estop else (DiagnosticStatus.OK, 'ready')
+        lines['base'] = (
+            (DiagnosticStatus.ERROR, 'emergency stop is pressed') if s.estop else (DiagnosticStatus.OK, 'ready')
+        )
         low = s.battery < 0.2
         lines['battery'] = (DiagnosticStatus.WARN if low else DiagnosticStatus.OK, f'{100 * s.battery:.0f} %')
         for name, (level, text) in lines.items():
             values = [KeyValue(key='uptime_s', value=f'{s.time_s:.0f}')] if name == 'physics' else []
-            message.status.append(DiagnosticStatus(level=level, name=f'robot: {name}', message=text, hardware_id='robot', values=values))
+            message.status.append(
+                DiagnosticStatus(level=level, name=f'robot: {name}', message=text, hardware_id='robot', values=values)
+            )
         return message
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.action.server import ServerGoalHandle
+from rclpy.action.server import ActionServer, CancelResponse, GoalResponse, ServerGoalHandle
 from rclpy.node import Node
 from rclpy.task import Future
 
@@ -80,6 +79,12 @@ def error_code(result: type[Any], outcome: Outcome) -> int:
     return int(getattr(result, outcome.code, UNLISTED))
 
 
+async def _outcome(future: Future[Outcome]) -> Outcome:
+    outcome = await future
+    assert outcome is not None  # `done` sets one
+    return outcome
+
+
 class Servers:
     """
     Serve the controllers of a cell on a node.
@@ -147,13 +152,15 @@ class Servers:
         if handle.is_cancel_requested:
             done(Outcome('CANCELLED', 'cancelled before it started'))
         else:
-            self._tickets[key] = self._cell.start(name, action.arguments(handle.request), done, self._reporter(action, handle))
-        outcome: Outcome = await future
+            self._tickets[key] = self._cell.start(
+                name, action.arguments(handle.request), done, self._reporter(action, handle)
+            )
+        outcome = await _outcome(future)
         self._tickets.pop(key, None)
         return self._finish(name, action, handle, outcome)
 
-    def _answer(self) -> tuple[Future[Any], Callable[[Outcome], None]]:
-        future: Future[Any] = Future()
+    def _answer(self) -> tuple[Future[Outcome], Callable[[Outcome], None]]:
+        future: Future[Outcome] = Future()
 
         def done(outcome: Outcome) -> None:
             future.set_result(outcome)
@@ -161,7 +168,9 @@ class Servers:
 
         return future, done
 
-    def _reporter(self, action: _Action, handle: ServerGoalHandle[Any, Any, Any]) -> Callable[[Mapping[str, Any]], None]:
+    def _reporter(
+        self, action: _Action, handle: ServerGoalHandle[Any, Any, Any]
+    ) -> Callable[[Mapping[str, Any]], None]:
         last = [-math.inf]
 
         def report(seen: Mapping[str, Any]) -> None:
@@ -192,14 +201,16 @@ class Servers:
             handle.canceled()
         else:
             handle.abort()
-            self._node.get_logger().warning(f'goal aborted: controller={name} code={outcome.code} reason="{outcome.text}"')
+            self._node.get_logger().warning(
+                f'goal aborted: controller={name} code={outcome.code} reason="{outcome.text}"'
+            )
         return result
 
     async def _set_panel_value(self, request: Any, response: Any) -> Any:
         future, done = self._answer()
         arguments = {'panel': request.panel, 'value': request.value, 'unit': request.unit}
         self._cell.start('set_panel_value', arguments, done)
-        outcome: Outcome = await future
+        outcome = await _outcome(future)
         response.success = outcome.ok
         response.error_code = error_code(SetPanelValue.Response, outcome)
         if not outcome.ok and response.error_code == 0:

@@ -24,7 +24,9 @@ OVERVIEW_SIZE = (800, 450)
 
 
 class _Stream:
-    def __init__(self, topic: str, alias: str, frame: str, rate_hz: float, publisher: Any, draw: Callable[[], Picture]) -> None:
+    def __init__(
+        self, topic: str, alias: str, frame: str, rate_hz: float, publisher: Any, draw: Callable[[], Picture]
+    ) -> None:
         self.topic, self.alias, self.frame = topic, alias, frame
         self.period_s = 1.0 / rate_hz if rate_hz > 0.0 else 0.0
         self.publisher, self.draw = publisher, draw
@@ -55,13 +57,21 @@ class Video:
         self._cameras: Cameras | None = None
         self._render = render
         self._streams = [
-            _Stream('hmi/image_raw', 'hmi', 'hmi', rates_hz['hmi'], node.create_publisher(Image, 'hmi/image_raw', qos.SENSOR), cell.screen)
+            _Stream(
+                'hmi/image_raw',
+                'hmi',
+                'hmi',
+                rates_hz['hmi'],
+                node.create_publisher(Image, 'hmi/image_raw', qos.SENSOR),
+                cell.screen,
+            )
         ]
         if render:
             self._streams += [
                 _Stream(
                     'camera/front/image_raw', 'front', 'front_camera', rates_hz['front'],
-                    node.create_publisher(Image, 'camera/front/image_raw', qos.SENSOR), lambda: self._shoot('front', 640, 480),
+                    node.create_publisher(Image, 'camera/front/image_raw', qos.SENSOR),
+                    lambda: self._shoot('front', 640, 480),
                 ),
                 _Stream(
                     'camera/overview/image_raw/compressed', 'overview', 'overview_camera', rates_hz['overview'],

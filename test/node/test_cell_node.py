@@ -18,6 +18,8 @@ pytest.importorskip('mujoco')
 import rclpy
 from action_msgs.msg import GoalStatus
 from diagnostic_msgs.msg import DiagnosticArray
+from gemma4_ros.action import Dock, DriveTo, MoveArm, OperateValve, PickObject, PlaceObject
+from gemma4_ros.srv import GetWorld, InjectFault, SetPanelValue
 from nav_msgs.msg import Odometry
 from rclpy.action import ActionClient
 from rclpy.context import Context
@@ -28,21 +30,20 @@ from sensor_msgs.msg import BatteryState, CompressedImage, Image, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from gemma4_ros.action import Dock, DriveTo, MoveArm, OperateValve, PickObject, PlaceObject
 from gemma4_ros.core.errors import ConfigError
 from gemma4_ros.nodes.cell_node import CellNode
 from gemma4_ros.ros import images, qos
-from gemma4_ros.srv import GetWorld, InjectFault, SetPanelValue
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(120)]
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 30.0
 ACTIONS = {
-    'drive_to': DriveTo, 'dock': Dock, 'pick_object': PickObject, 'place_object': PlaceObject, 'operate_valve': OperateValve,
-    'move_arm': MoveArm,
+    'drive_to': DriveTo, 'dock': Dock, 'pick_object': PickObject, 'place_object': PlaceObject, 'move_arm': MoveArm,
+    'operate_valve': OperateValve,
 }  # fmt: skip
 SERVICES = {
-    'cell/inject_fault': InjectFault, 'cell/reset': Trigger, 'cell/get_state': GetWorld, 'set_panel_value': SetPanelValue,
+    'cell/inject_fault': InjectFault, 'cell/reset': Trigger, 'cell/get_state': GetWorld,
+    'set_panel_value': SetPanelValue,
 }  # fmt: skip
 
 
@@ -232,7 +233,8 @@ def test_signals_arrive_with_their_rates_and_values(operator: Operator) -> None:
         'diagnostics': DiagnosticArray,
     }  # fmt: skip
     listeners = [
-        operator.node.create_subscription(kind, name, seen.setdefault(name, []).append, qos.EVENTS) for name, kind in topics.items()
+        operator.node.create_subscription(kind, name, seen.setdefault(name, []).append, qos.EVENTS)
+        for name, kind in topics.items()
     ]
     operator.until(lambda: all(seen.values()), 'all signals')
     counted = len(seen['odom'])
@@ -245,7 +247,12 @@ def test_signals_arrive_with_their_rates_and_values(operator: Operator) -> None:
     assert 0.0 < seen['battery_state'][-1].percentage <= 1.0
     assert (seen['mode'][-1].data, seen['estop'][-1].data) == ('AUTO', False)
     assert 'arm_elbow' in seen['joint_states'][-1].name
-    assert {s.name for s in seen['diagnostics'][-1].status} >= {'robot: physics', 'robot: cameras', 'robot: base', 'robot: battery'}
+    assert {s.name for s in seen['diagnostics'][-1].status} >= {
+        'robot: physics',
+        'robot: cameras',
+        'robot: base',
+        'robot: battery',
+    }
     operator.mode.publish(String(data='MAINTENANCE'))
     operator.until(lambda: seen['mode'][-1].data == 'MAINTENANCE', 'the new mode')
     operator.mode.publish(String(data='PARTY'))
@@ -261,11 +268,16 @@ def test_signals_arrive_with_their_rates_and_values(operator: Operator) -> None:
 
 def test_cameras_and_screen_are_published_while_somebody_listens(operator: Operator) -> None:
     seen: dict[str, list[Any]] = {}
-    topics = {'hmi/image_raw': Image, 'camera/front/image_raw': Image, 'camera/overview/image_raw/compressed': CompressedImage}
+    topics = {
+        'hmi/image_raw': Image,
+        'camera/front/image_raw': Image,
+        'camera/overview/image_raw/compressed': CompressedImage,
+    }
     if operator.cell._video.failed:
         topics = {'hmi/image_raw': Image}
     listeners = [
-        operator.node.create_subscription(kind, name, seen.setdefault(name, []).append, qos.SENSOR) for name, kind in topics.items()
+        operator.node.create_subscription(kind, name, seen.setdefault(name, []).append, qos.SENSOR)
+        for name, kind in topics.items()
     ]
     operator.until(lambda: all(seen.values()), 'all pictures')
     assert images.to_rgb(seen['hmi/image_raw'][-1]).shape == (480, 800, 3)

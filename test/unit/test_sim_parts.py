@@ -82,9 +82,15 @@ def test_other_worlds_make_a_cell_too(path: str) -> None:
 
 # arm -----------------------------------------------------------------------------------------------------------------
 @given(
-    yaw=st.floats(-2.0, 2.0), radius=st.floats(0.1, 0.7), height=st.floats(0.3, 1.2), pitch=st.floats(-1.6, 0.3), roll=st.floats(-2, 2)
-)  # fmt: skip
-def test_joint_angles_bring_the_wrist_where_it_should_be(yaw: float, radius: float, height: float, pitch: float, roll: float) -> None:
+    yaw=st.floats(-2.0, 2.0),
+    radius=st.floats(0.1, 0.7),
+    height=st.floats(0.3, 1.2),
+    pitch=st.floats(-1.6, 0.3),
+    roll=st.floats(-2.0, 2.0),
+)
+def test_joint_angles_bring_the_wrist_where_it_should_be(
+    yaw: float, radius: float, height: float, pitch: float, roll: float
+) -> None:
     joints = joints_of(ArmPose(yaw, radius, height, pitch, roll))
     distance = math.hypot(radius, height - SHOULDER_HEIGHT_M)
     if joints is None:
@@ -92,7 +98,9 @@ def test_joint_angles_bring_the_wrist_where_it_should_be(yaw: float, radius: flo
         return
     _, upper, elbow, wrist, _ = joints
     assert UPPER_M * math.cos(upper) + FORE_M * math.cos(upper + elbow) == pytest.approx(radius, abs=1e-6)
-    assert UPPER_M * math.sin(upper) + FORE_M * math.sin(upper + elbow) == pytest.approx(height - SHOULDER_HEIGHT_M, abs=1e-6)
+    assert UPPER_M * math.sin(upper) + FORE_M * math.sin(upper + elbow) == pytest.approx(
+        height - SHOULDER_HEIGHT_M, abs=1e-6
+    )
     assert wrap(upper + elbow + wrist - pitch) == pytest.approx(0.0, abs=1e-6)
 
 
@@ -101,7 +109,11 @@ def test_ways_lead_through_the_doorway(layout: Layout) -> None:
     grid = Grid(layout)
     way = grid.way((-3.0, 2.0), (3.0, -2.0))
     assert way is not None and way[0] == (-3.0, 2.0) and way[-1] == (3.0, -2.0)
-    crossing = [a[1] + (b[1] - a[1]) * (1.5 - a[0]) / (b[0] - a[0]) for a, b in zip(way, way[1:], strict=False) if a[0] <= 1.5 < b[0]]
+    crossing = [
+        a[1] + (b[1] - a[1]) * (1.5 - a[0]) / (b[0] - a[0])
+        for a, b in zip(way, way[1:], strict=False)
+        if a[0] <= 1.5 < b[0]
+    ]
     assert len(crossing) == 1 and abs(crossing[0]) < 0.35
 
 
@@ -168,7 +180,9 @@ def test_pictures_have_their_sizes_and_show_their_content() -> None:
     assert dial[40:60, 256].min() < 60  # the mark at 12 o'clock
     assert draw_keys(256).shape == (256, 256, 3)
     assert draw_label('pump', 512, 96, (0, 0, 0), (255, 200, 0)).shape == (96, 512, 3)
-    assert not np.array_equal(draw_display(256, 128, '4.20', 'bar', False), draw_display(256, 128, '4.21', 'bar', False))
+    assert not np.array_equal(
+        draw_display(256, 128, '4.20', 'bar', False), draw_display(256, 128, '4.21', 'bar', False)
+    )
 
 
 def screen(**changes: object) -> Screen:
@@ -179,7 +193,16 @@ def screen(**changes: object) -> Screen:
     return Screen(**{**values, **changes})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize('changes', [{'mode': 'MANUAL'}, {'estop': True}, {'pressure_bar': 4.3}, {'alarms': ('A-101',)}, {'valves': (('main_valve', 0.0),)}])
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'mode': 'MANUAL'},
+        {'estop': True},
+        {'pressure_bar': 4.3},
+        {'alarms': ('A-101',)},
+        {'valves': (('main_valve', 0.0),)},
+    ],
+)
 def test_every_value_of_the_screen_is_seen(changes: dict[str, object]) -> None:
     plain, changed = draw_screen(screen()), draw_screen(screen(**changes))
     assert plain.shape == (HEIGHT_PX, WIDTH_PX, 3)

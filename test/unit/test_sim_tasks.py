@@ -190,7 +190,11 @@ def test_a_full_bench_takes_no_more(free: Cell) -> None:
 
 def test_valves_turn_and_the_pressure_follows(free: Cell) -> None:
     stand_at(free, 'valve_station')
-    for valve, opening, state in (('main_valve', False, 'closed'), ('bypass_valve', True, 'open'), ('main_valve', True, 'open')):
+    for valve, opening, state in (
+        ('main_valve', False, 'closed'),
+        ('bypass_valve', True, 'open'),
+        ('main_valve', True, 'open'),
+    ):
         outcome = carry_out(free, 'operate_valve', valve_id=valve, opening=opening)
         assert outcome.ok and outcome.values['angle_rad'] == pytest.approx(1.57 if opening else 0.0, abs=0.1)
         assert free.facts()['valve', valve] == state
