@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gemma4_ros.core.errors import AudioError, NotRunningError
 from gemma4_ros.core.speech.audio import SAMPLE_RATE_HZ, level_dbfs, mix_down, resample, to_int16
+from gemma4_ros.core.speech.names import Lexicon
 from gemma4_ros.core.speech.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -77,12 +78,24 @@ def _read(path: Path) -> tuple[NDArray[np.float64], int]:
     return mono, rate_hz
 
 
-def transcribe_file(path: str | Path, hints: Iterable[str] = ()) -> Transcript:
-    """Return the text of a recording, recognised in this process; no ROS is needed."""
+def transcribe_file(path: str | Path, hints: Iterable[str] = (), known: Lexicon | None = None) -> Transcript:
+    """
+    Return the text of a recording, recognised in this process; no ROS is needed.
+
+    Parameters
+    ----------
+    path : str or Path
+        See `read_wav`; what is said may be 30 s long.
+    hints : iterable of str
+        `gemma4_ros.core.speech.hints.hint_words` of world and tools.
+    known : Lexicon, optional
+        `gemma4_ros.core.speech.names.lexicon` of world and tools.
+
+    """
     samples = read_wav(path)
     from gemma4_ros.backends.whisper import WhisperRecogniser
 
-    return WhisperRecogniser(hints=hints).transcribe(samples)
+    return WhisperRecogniser(hints=hints, known=known).transcribe(samples)
 
 
 def publish_wav(

@@ -22,6 +22,7 @@ from gemma4_ros.backends.whisper_vad import SileroVoice
 from gemma4_ros.core.errors import AudioError
 from gemma4_ros.core.speech.endpointing import Endpointer, Endpointing, Speech, VoiceActivity
 from gemma4_ros.core.speech.hints import hint_words
+from gemma4_ros.core.speech.names import lexicon
 from gemma4_ros.core.speech.transcript import Transcript
 from gemma4_ros.core.speech.words import STOP_PHRASES, is_stop
 from gemma4_ros.core.tools import load_tools
@@ -64,12 +65,17 @@ class SpeechConfig:
     stop_words: tuple[str, ...] = params.param(STOP_PHRASES, doc='utterances that stop instead of being passed on')
 
 
-RecogniserFactory = Callable[[SpeechConfig, tuple[str, ...]], Recogniser]
+RecogniserFactory = Callable[[SpeechConfig], Recogniser]
 
 
-def make_whisper(config: SpeechConfig, hints: tuple[str, ...]) -> Recogniser:
-    """Load the recogniser."""
-    return WhisperRecogniser(Path(config.model_folder).expanduser() if config.model_folder else None, hints, config.threads)
+def make_whisper(config: SpeechConfig) -> Recogniser:
+    """Load the recogniser with the names of world and tools."""
+    folder = gate_files.config_folder(config.config)
+    world = load_world(gate_files.read_text(folder / config.world), config.world)
+    paths = gate_files.files_in(folder, config.tools)
+    tools = load_tools([(path.name, gate_files.read_text(path)) for path in paths], world)
+    model = Path(config.model_folder).expanduser() if config.model_folder else None
+    return WhisperRecogniser(model, hint_words(world, tools), lexicon(world, tools), config.threads)
 
 
 class SpeechNode(LifecycleBase):
@@ -95,7 +101,7 @@ class SpeechNode(LifecycleBase):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters, load the recogniser with the names of world and tools."""
         config = self._config = params.read(self, SpeechConfig)
-        self._recogniser = self._make_recogniser(config, _hints(config))
+        self._recogniser = self._make_recogniser(config)
         endpointing = Endpointing(hang_over_s=config.pause_s, max_utterance_s=config.max_utterance_s)
         self._endpointer = Endpointer(self._make_voice(), endpointing)
         self._utterances = self.create_publisher(Utterance, '~/utterance', qos.EVENTS)
@@ -192,10 +198,3 @@ class SpeechNode(LifecycleBase):
         )
         self._utterances.publish(utterance)
 
-
-def _hints(config: SpeechConfig) -> tuple[str, ...]:
-    folder = gate_files.config_folder(config.config)
-    world = load_world(gate_files.read_text(folder / config.world), config.world)
-    paths = gate_files.files_in(folder, config.tools)
-    tools = load_tools([(path.name, gate_files.read_text(path)) for path in paths], world)
-    return hint_words(world, tools)

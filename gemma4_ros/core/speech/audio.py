@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,7 +51,8 @@ def resample(samples: NDArray[np.floating], from_hz: int, to_hz: int = SAMPLE_RA
     sound = np.asarray(samples, dtype=np.float64)
     if from_hz == to_hz or not len(sound):
         return sound
-    edge = from_hz // 20
+    unit = from_hz // math.gcd(from_hz, to_hz)  # so many samples are a whole number of new ones
+    edge = unit * math.ceil(from_hz / 20 / unit)
     padded = np.concatenate([np.zeros(edge), sound, np.zeros(edge)])
     padded = np.concatenate([padded, np.zeros(-len(padded) % from_hz)])  # whole seconds: the new length is exact
     new_length = len(padded) // from_hz * to_hz
@@ -58,7 +61,7 @@ def resample(samples: NDArray[np.floating], from_hz: int, to_hz: int = SAMPLE_RA
     width = min(len(kept), len(spectrum))
     kept[:width] = spectrum[:width]
     out = np.fft.irfft(kept, new_length) * (to_hz / from_hz)
-    start = round(edge * to_hz / from_hz)
+    start = edge * to_hz // from_hz
     return np.asarray(out[start : start + round(len(sound) * to_hz / from_hz)], dtype=np.float64)
 
 
