@@ -15,7 +15,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from gemma4_ros.core.errors import ConfigError, Gemma4Error
-from gemma4_ros.core.gate.audit import GENESIS, verify
+from gemma4_ros.core.gate.audit import GENESIS
+from gemma4_ros.core.gate.audit_verify import verify
 from gemma4_ros.core.gate.explain import explain as explain_plan
 from gemma4_ros.core.gate.lint import lint as lint_policy
 from gemma4_ros.core.gate.monitor import Monitor
@@ -31,13 +32,19 @@ DONE, WRONG_USAGE, NEEDS_APPROVAL, REFUSED, NOT_RUNNING = 0, 2, 3, 4, 6
 _EXIT = {'allow': DONE, 'needs_approval': NEEDS_APPROVAL, 'hold': REFUSED, 'deny': REFUSED}
 MAX_READ = (1 << 16) + 1
 
-app = typer.Typer(help='The safety gate: check plans and policies, verify audit logs, arm, reset, approve.', no_args_is_help=True)
+app = typer.Typer(
+    help='The safety gate: check plans and policies, verify audit logs, arm, reset, approve.', no_args_is_help=True
+)
 audit = typer.Typer(help='The audit log.', no_args_is_help=True)
 app.add_typer(audit, name='audit')
 
 PlanFile = Annotated[Path, typer.Argument(help='plan as canonical JSON; - reads standard input')]
-PolicyFile = Annotated[Path | None, typer.Option('--policy', help='policy file; default: policy.yaml of the configuration')]
-StateFile = Annotated[Path | None, typer.Option('--state', help='state of the moment as JSON; default: armed, AUTO, all fresh')]
+PolicyFile = Annotated[
+    Path | None, typer.Option('--policy', help='policy file; default: policy.yaml of the configuration')
+]
+StateFile = Annotated[
+    Path | None, typer.Option('--state', help='state of the moment as JSON; default: armed, AUTO, all fresh')
+]
 ConfigDir = Annotated[str, typer.Option('--config', help='folder of the configuration')]
 WorldFile = Annotated[str, typer.Option('--world', help='world file, below the folder or absolute')]
 ToolsFiles = Annotated[list[str] | None, typer.Option('--tools', help='tools file; may stand several times')]
@@ -73,7 +80,10 @@ def check(
     if as_json:
         print(json.dumps({**_verdict_json(verdict), **hashes, 'steps': steps, 'rendering': admission.rendering}))
     else:
-        print(f'{verdict.name}: {verdict.text or "allowed"}' + (f' [{int(verdict.code)} {verdict.rule}]' if verdict.code else ''))
+        print(
+            f'{verdict.name}: {verdict.text or "allowed"}'
+            + (f' [{int(verdict.code)} {verdict.rule}]' if verdict.code else '')
+        )
         if admission.rendering:
             print(_visible(admission.rendering))
     raise typer.Exit(_EXIT[verdict.name])
@@ -95,14 +105,20 @@ def explain(
     with _errors():
         rules, catalogue = load_gate(_files(config, world, tools, policy))
         now = time.monotonic()
-        lines = explain_plan(_bytes(plan), rules, catalogue, _state(state, rules, now), proposer, _channel(channel), now)
+        lines = explain_plan(
+            _bytes(plan), rules, catalogue, _state(state, rules, now), proposer, _channel(channel), now
+        )
     if as_json:
         print(json.dumps([{'subject': line.subject, **_verdict_json(line.verdict)} for line in lines]))
     for line in [] if as_json else lines:
         code = f'{int(line.verdict.code)} ' if line.verdict.code else ''
         hazard = rules.hazards.get(line.verdict.hazard)
         because = f' (hazard {line.verdict.hazard}: {hazard})' if hazard else ''
-        print(_visible(f'{line.verdict.name:>14}  {line.subject}: {code}{line.verdict.rule}: {line.verdict.text}{because}'))
+        print(
+            _visible(
+                f'{line.verdict.name:>14}  {line.subject}: {code}{line.verdict.rule}: {line.verdict.text}{because}'
+            )
+        )
     raise typer.Exit(max((_EXIT[line.verdict.name] for line in lines), default=DONE))
 
 
@@ -139,7 +155,9 @@ def audit_verify(
     if as_json:
         print(json.dumps({'ok': is_good, 'logs': results}))
     for result in [] if as_json else results:
-        what = f'line {result["line"]}: {result["problem"]}' if result['problem'] else f'ends with {result["last_hash"]}'
+        what = (
+            f'line {result["line"]}: {result["problem"]}' if result['problem'] else f'ends with {result["last_hash"]}'
+        )
         print(f'{"broken" if result["problem"] else "ok":>6}  {result["log"]}: {result["records"]} records, {what}')
     raise typer.Exit(DONE if is_good else REFUSED)
 
@@ -221,7 +239,9 @@ def _state(path: Path | None, policy: Policy, now: float) -> State:
         raise ConfigError(f'{path}: state is DISARMED, ARMED or STOPPED, not {raw["state"]!r}') from None
     ages = {name: raw.get(name, 0.0) for name in ('deadman_age_s', 'executor_age_s')}
     deadman, executor = (None if age is None else now - float(age) for age in ages.values())
-    return State(latch, signals=signals, deadman_at_s=deadman, executor_at_s=executor, audit_ok=raw.get('audit_ok', True))
+    return State(
+        latch, signals=signals, deadman_at_s=deadman, executor_at_s=executor, audit_ok=raw.get('audit_ok', True)
+    )
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -231,7 +251,9 @@ def _object(path: Path) -> dict[str, Any]:
         raise ConfigError(f'{path}: not JSON: {error}') from None
     signals = value.get('signals', {}) if isinstance(value, dict) else None
     if not isinstance(signals, dict) or not all(isinstance(item, dict) for item in signals.values()):
-        raise ConfigError(f'{path}: wants {{"state": "ARMED", "signals": {{"mode": {{"value": "AUTO", "age_s": 0.1}}}}}}')
+        raise ConfigError(
+            f'{path}: wants {{"state": "ARMED", "signals": {{"mode": {{"value": "AUTO", "age_s": 0.1}}}}}}'
+        )
     return dict(value)
 
 
@@ -246,7 +268,10 @@ def _verified(logs: list[Path], *, is_folder: bool) -> Iterator[dict[str, Any]]:
         if is_folder and not problem:
             start = json.loads(first)
             if known.get(str(start.get('previous_log'))) != start.get('previous_hash'):
-                line, problem = 1, f'does not follow {start.get("previous_log")!a}: that log was cut, changed or removed'
+                line, problem = (
+                    1,
+                    f'does not follow {start.get("previous_log")!a}: that log was cut, changed or removed',
+                )
         known[path.name] = report.last_hash
         yield {**asdict(report), 'log': str(path), 'line': line, 'problem': problem}
 
@@ -291,5 +316,8 @@ def _gate(wait: float) -> Any:
     try:
         from gemma4_ros.cli.gate_client import GateClient  # noqa: PLC0415 - the offline commands need no ROS
     except ImportError as error:
-        _fail(f'ROS 2 or the built package is not there ({error}); run make setup, or source install/local_setup.sh', NOT_RUNNING)
+        _fail(
+            f'ROS 2 or the built package is not there ({error}); run make setup, or source install/local_setup.sh',
+            NOT_RUNNING,
+        )
     return GateClient(wait, lambda text: _fail(text, NOT_RUNNING), lambda text: _fail(text, REFUSED))

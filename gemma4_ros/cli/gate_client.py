@@ -33,7 +33,9 @@ class GateClient:
 
     """
 
-    def __init__(self, wait_s: float, not_running: Callable[[str], NoReturn], refused: Callable[[str], NoReturn]) -> None:
+    def __init__(
+        self, wait_s: float, not_running: Callable[[str], NoReturn], refused: Callable[[str], NoReturn]
+    ) -> None:
         self._wait_s, self._not_running, self._refused = wait_s, not_running, refused
         self._gate: list[GateState] = []
         self._deadman: list[DeadmanState] = []
@@ -47,10 +49,14 @@ class GateClient:
         self._executor.add_node(self._node)
         self._node.create_subscription(GateState, 'gate/state', self._gate.append, qos.STATE_LATCHED)
         self._node.create_subscription(DeadmanState, 'deadman/state', self._deadman.append, qos.STATE_LATCHED)
-        self._node.create_subscription(ApprovalRequest, 'gate/approval_request', self._requests.append, qos.STATE_LATCHED)
+        self._node.create_subscription(
+            ApprovalRequest, 'gate/approval_request', self._requests.append, qos.STATE_LATCHED
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._executor.shutdown(timeout_sec=0.0)
         self._node.destroy_node()
         rclpy.try_shutdown(context=self._context)
@@ -69,7 +75,9 @@ class GateClient:
             return bool(self._gate[-1].state == GateState.STOPPED)
         self._until(lambda: bool(self._deadman), 'the deadman does not show its state; start it: gemma4 up')
         cancelling = DeadmanState.CANCELLING  # it takes 2 s of stillness until it can be reset
-        self._until(lambda: self._deadman[-1].state != cancelling, 'the deadman is still cancelling goals; look at the robot')
+        self._until(
+            lambda: self._deadman[-1].state != cancelling, 'the deadman is still cancelling goals; look at the robot'
+        )
         return bool(self._deadman[-1].state == DeadmanState.TRIPPED)
 
     def open_request(self, approval_id: str) -> ApprovalRequest:

@@ -61,7 +61,9 @@ def action_names(files: list[Path]) -> list[str]:
             if isinstance(interface, dict) and 'action' in interface:
                 names[str(interface.get('name'))] = None
     if not names:
-        raise ConfigError(f'no action in {", ".join(map(str, files)) or "no file"}: the deadman would watch over nothing')
+        raise ConfigError(
+            f'no action in {", ".join(map(str, files)) or "no file"}: the deadman would watch over nothing'
+        )
     return list(names)
 
 
@@ -97,7 +99,9 @@ class DeadmanNode(Node):
             endpoint.is_active = is_active
             self._check()
 
-        self.create_subscription(GoalStatusArray, f'{name}/_action/status', on_status, qos_profile_action_status_default)
+        self.create_subscription(
+            GoalStatusArray, f'{name}/_action/status', on_status, qos_profile_action_status_default
+        )
         return endpoint
 
     def _on_beat(self, message: Heartbeat) -> None:
@@ -143,7 +147,11 @@ class DeadmanNode(Node):
         """Ask every endpoint that is not idle to cancel all goals: zero id and zero stamp."""
         now = time.monotonic()
         for endpoint in self._endpoints:
-            if self._is_idle(endpoint, now) or now - endpoint.asked_s < CANCEL_S or not endpoint.cancel.service_is_ready():
+            if (
+                self._is_idle(endpoint, now)
+                or now - endpoint.asked_s < CANCEL_S
+                or not endpoint.cancel.service_is_ready()
+            ):
                 continue
             endpoint.asked_s = now
             answer = endpoint.cancel.call_async(CancelGoal.Request())
@@ -174,5 +182,12 @@ class DeadmanNode(Node):
             self._shown = shown
             stamp, names = self.get_clock().now().to_msg(), [endpoint.name for endpoint in self._endpoints]
             self._state_topic.publish(
-                DeadmanState(stamp=stamp, state=self._state, reason=self._reason[:256], endpoints=names, idle=idle, trips=self._trips)
+                DeadmanState(
+                    stamp=stamp,
+                    state=self._state,
+                    reason=self._reason[:256],
+                    endpoints=names,
+                    idle=idle,
+                    trips=self._trips,
+                )
             )

@@ -32,7 +32,7 @@ MAX_DISPATCHES = 16
 
 
 @dataclass(frozen=True)
-class GateConfig:
+class GateConfig(gate_config.GateFiles):
     """Parameters of the gate."""
 
     config: str = params.param('', doc='folder of the configuration; empty: the one that comes with the package')
@@ -49,14 +49,15 @@ class GateNode(Node):
         super().__init__('gate', **kwargs)
         params.declare(self, GateConfig)
         config = params.read(self, GateConfig)
-        policy, catalogue = gate_config.load_gate(gate_config.GateFiles(config.config, config.world, config.tools, config.policy))
+        policy, catalogue = gate_config.load_gate(config)
         boot_id = secrets.token_hex(16)
         self._audit = AuditFile(gate_files.audit_folder(config.audit_dir), boot_id)
         self.monitor = Monitor(policy, catalogue, boot_id, functools.partial(secrets.token_hex, 16), self._audit)
         self._views = GateViews(self, self.monitor)
         self._audit_workers, self._workers = Workers(self, threads=1), Workers(self, threads=0)
         self._controllers = ControllerClients(self, self._workers)
-        self._dispatcher = Dispatcher(self.monitor, self._controllers, self._make_durable, self._views.show_verdict, self._abandon)
+        shows = self._views.show_verdict
+        self._dispatcher = Dispatcher(self.monitor, self._controllers, self._make_durable, shows, self._abandon)
         self._open_dispatches, self._beats = 0, 0
         self._beat_topic = self.create_publisher(Heartbeat, '~/heartbeat', qos.HEARTBEAT)
         self._deadman_topic = self.create_publisher(StopRequest, 'deadman/stop', qos.STOP)
@@ -71,23 +72,22 @@ class GateNode(Node):
     def _subscribe(self) -> None:
         self.create_subscription(StopRequest, '~/stop', self._on_stop, qos.STOP)
         moment = self.monitor.moment
-        self.create_subscription(Heartbeat, 'executor/heartbeat', lambda _: moment.executor(time.monotonic()), qos.HEARTBEAT)
-        self.create_subscription(Heartbeat, 'deadman/heartbeat', lambda _: moment.deadman(time.monotonic()), qos.HEARTBEAT)
+        for name, beat in (('executor', moment.executor), ('deadman', moment.deadman)):
+            callback = functools.partial(lambda take, _: take(time.monotonic()), beat)
+            self.create_subscription(Heartbeat, f'{name}/heartbeat', callback, qos.HEARTBEAT)
         self.create_subscription(DeadmanState, 'deadman/state', self._on_deadman_state, qos.STATE_LATCHED)
         for rule in self.monitor.policy.signals.values():
-            callback = functools.partial(self._on_signal, rule.name, rule.field)
-            self.create_subscription(message_class(rule.type), rule.topic, callback, qos.SIGNAL)
+            take = functools.partial(self._on_signal, rule.name, rule.field)
+            self.create_subscription(message_class(rule.type), rule.topic, take, qos.SIGNAL)
 
     def _serve_dispatch(self) -> ActionServer[Any, Any, Any]:
-        return ActionServer(
-            self,
-            DispatchStep,
-            '~/dispatch',
-            self._dispatch,
-            callback_group=ReentrantCallbackGroup(),
-            goal_callback=lambda _: GoalResponse.ACCEPT if self._open_dispatches < MAX_DISPATCHES else GoalResponse.REJECT,
-            cancel_callback=lambda _: CancelResponse.ACCEPT,
-        )
+        answers = {False: GoalResponse.REJECT, True: GoalResponse.ACCEPT}
+        callbacks = {
+            'goal_callback': lambda _: answers[self._open_dispatches < MAX_DISPATCHES],
+            'cancel_callback': lambda _: CancelResponse.ACCEPT,
+            'callback_group': ReentrantCallbackGroup(),
+        }
+        return ActionServer(self, DispatchStep, '~/dispatch', self._dispatch, **callbacks)
 
     async def _dispatch(self, goal: Any) -> DispatchStep.Result:
         self._open_dispatches += 1

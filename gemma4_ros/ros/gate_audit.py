@@ -55,7 +55,7 @@ class AuditFile:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
             _sync_folder(folder)
         except OSError as error:
-            raise AuditError(f'cannot make an audit log in {folder}: {error}; free space or name another audit_dir') from None
+            raise AuditError(f'cannot make an audit log in {folder}: {error}; name another audit_dir') from None
         self.note('start', {'previous_log': before, 'previous_hash': last_hash})
 
     def note(self, kind: str, data: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from gemma4_ros.ros.gate_files import CELL_TOOLS, config_folder, files_in, read_
 __all__ = ['GateFiles', 'load_catalogue', 'load_gate']
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GateFiles:
     """Which files: a folder, and names below it (or absolute ones)."""
 

@@ -116,17 +116,9 @@ class Dispatcher:
             if state in ('sent', 'accepted', 'running', 'cancelling'):
                 tell(goal, state, text)
 
-        return await self._clients.call(
-            tool.interface.kind,
-            tool.interface.type,
-            tool.interface.name,
-            ticket.goal,
-            ACCEPT_TIMEOUT_S,
-            tool.timeout_s,
-            on_state=on_state,
-            cancel_from=watch,
-            cancel_acknowledge_s=tool.cancel_acknowledge_s,
-        )
+        face, times = tool.interface, (ACCEPT_TIMEOUT_S, tool.timeout_s)
+        watched: dict[str, Any] = {'on_state': on_state, 'cancel_from': watch, 'cancel_acknowledge_s': tool.cancel_acknowledge_s}
+        return await self._clients.call(face.kind, face.type, face.name, ticket.goal, *times, **watched)
 
 
 def _judged(tool: Tool, end: CallOutcome) -> tuple[dict[str, Scalar], CallOutcome]:
@@ -153,7 +145,7 @@ def returned_values(tool: Tool, result: Mapping[str, Any]) -> dict[str, Scalar]:
     """Return what later steps may refer to; a value of the wrong type or a number that is none is left out: unknown."""
     values: dict[str, Scalar] = {}
     for name, returned in tool.returns.items():
-        value = _at(result, returned.field)
+        value: Any = _at(result, returned.field)
         if not isinstance(value, _TYPES[returned.type]) or (isinstance(value, bool) and returned.type != 'boolean'):
             continue
         if isinstance(value, float) and not math.isfinite(value):
@@ -180,7 +172,13 @@ def tell(goal: ServerGoalHandle, state: str, text: str) -> None:
 
 
 def _result(
-    goal: ServerGoalHandle, outcome: Outcome, code: int, rule: str, text: str, values: Mapping[str, Scalar], start: float
+    goal: ServerGoalHandle,
+    outcome: Outcome,
+    code: int,
+    rule: str,
+    text: str,
+    values: Mapping[str, Scalar],
+    start: float,
 ) -> DispatchStep.Result:
     if outcome is Outcome.SUCCEEDED:
         goal.succeed()

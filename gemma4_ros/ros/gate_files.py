@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the gate and the deadman find their files; imports next to nothing."""
+"""Where nodes find the files of a configuration; imports next to nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def config_folder(given: str = '') -> Path:
     for place in [Path(given).expanduser()] if given else places:
         if (place / 'world.yaml').is_file():
             return place
-    raise ConfigError(f'no configuration with a world.yaml in {given or places[0]}; name the folder in the parameter config')
+    raise ConfigError(
+        f'no configuration with a world.yaml in {given or places[0]}; name the folder in the parameter config'
+    )
 
 
 def files_in(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 
+from gemma4_ros.core.gate.approvals import Answer
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.monitor import Admission, Monitor
-from gemma4_ros.core.gate.verdict import Allow, NeedsApproval, Refused, Verdict
+from gemma4_ros.core.gate.verdict import Allow, NeedsApproval, Refused, refuse
 from gemma4_ros.ros.gate_views import GateViews, bounded, verdict_message
 from gemma4_ros.srv import AdmitPlan, Approve, ClosePermit, EvaluateCondition, GetPlan, SetArmed
 
@@ -34,17 +36,33 @@ class GateServices:
 
     """
 
-    def __init__(self, node: Node, monitor: Monitor, views: GateViews, make_durable: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, node: Node, monitor: Monitor, views: GateViews, make_durable: Callable[[], Awaitable[None]]
+    ) -> None:
         self._node, self._monitor, self._views, self._make_durable = node, monitor, views, make_durable
         group = ReentrantCallbackGroup()
-        node.create_service(AdmitPlan, '~/admit', self._admit, callback_group=group)
-        node.create_service(Approve, '~/approve', self._approve, callback_group=group)
-        node.create_service(GetPlan, '~/get_plan', self._get_plan, callback_group=group)
-        node.create_service(EvaluateCondition, '~/evaluate', self._evaluate, callback_group=group)
-        node.create_service(ClosePermit, '~/close', self._close, callback_group=group)
-        node.create_service(SetArmed, '~/set_armed', self._set_armed, callback_group=group)
+        served = (
+            (AdmitPlan, 'admit', self._admit),
+            (Approve, 'approve', self._approve),
+            (GetPlan, 'get_plan', self._get_plan),
+            (EvaluateCondition, 'evaluate', self._evaluate),
+            (ClosePermit, 'close', self._close),
+            (SetArmed, 'set_armed', self._set_armed),
+        )
+        for kind, name, handler in served:
+            node.create_service(kind, f'~/{name}', functools.partial(self._answer, handler), callback_group=group)
 
-    async def _admit(self, request: AdmitPlan.Request, response: AdmitPlan.Response) -> AdmitPlan.Response:
+    async def _answer(self, handler: Callable[[Any, Any], Awaitable[None]], request: Any, response: Any) -> Any:
+        """Fill the response; a refusal becomes its code and text."""
+        try:
+            await handler(request, response)
+        except Refused as refused:
+            response.code, response.text = int(refused.verdict.code), bounded(refused.verdict.text, 512)
+        self._views.show_state()
+        await self._make_durable()
+        return response
+
+    async def _admit(self, request: AdmitPlan.Request, response: AdmitPlan.Response) -> None:
         admission = self._monitor.admit(bytes(request.plan), request.proposer, request.channel, time.monotonic())
         await self._make_durable()
         verdict = admission.verdict
@@ -58,7 +76,6 @@ class GateServices:
         response.verdict = verdict_message(verdict, stamp, *names)
         response.steps = [verdict_message(each, stamp, *names, step_id) for step_id, each in admission.steps]
         response.plan_sha256, response.rendering = admission.sha256, bounded(admission.rendering, 8192)
-        return response
 
     def _follow(self, admission: Admission, response: AdmitPlan.Response) -> None:
         now = time.monotonic()
@@ -71,69 +88,36 @@ class GateServices:
             self._views.show_request(opened, is_open=True)
             response.approval_id = opened.id
 
-    async def _approve(self, request: Approve.Request, response: Approve.Response) -> Approve.Response:
-        answer = (request.approval_id, request.person, request.approve, request.plan_sha256, bytes(request.signature))
-        try:
-            asked = self._monitor.answer(*answer, time.monotonic())
-            await self._make_durable()
-            if request.approve and asked.is_complete:
-                response.permit_id = self._monitor.grant(asked, time.monotonic()).id
-            self._views.show_request(asked, is_open=request.approve and not asked.is_complete)
-            response.accepted, response.text = True, 'approved' if request.approve else 'refused'
-        except Refused as refused:
-            _explain(response, refused.verdict)
-        self._views.show_state()
-        return response
-
-    def _get_plan(self, request: GetPlan.Request, response: GetPlan.Response) -> GetPlan.Response:
-        try:
-            response.plan, response.found = self._monitor.plan_bytes(request.permit_id), True
-        except Refused as refused:
-            _explain(response, refused.verdict)
-        return response
-
-    async def _evaluate(
-        self, request: EvaluateCondition.Request, response: EvaluateCondition.Response
-    ) -> EvaluateCondition.Response:
-        response.value = EvaluateCondition.Request.HOLD
-        try:
-            value, text = self._monitor.evaluate(request.permit_id, request.node_id, time.monotonic())
-            await self._make_durable()
-            response.text = bounded(text, 512)
-            if value is None:
-                response.code = int(Code.CONDITION_UNKNOWN)
-            else:
-                response.value = int(value)
-        except Refused as refused:
-            _explain(response, refused.verdict)
-        return response
-
-    async def _close(self, request: ClosePermit.Request, response: ClosePermit.Response) -> ClosePermit.Response:
-        try:
-            self._monitor.close(request.permit_id, request.outcome, request.text, time.monotonic())
-            response.closed = True
-        except Refused as refused:
-            _explain(response, refused.verdict)
-        self._views.show_state()
+    async def _approve(self, request: Approve.Request, response: Approve.Response) -> None:
+        names = (request.approval_id, request.person, request.approve, request.plan_sha256)
+        asked = self._monitor.answer(Answer(*names, bytes(request.signature)), time.monotonic())
         await self._make_durable()
-        return response
+        if request.approve and asked.is_complete:
+            response.permit_id = self._monitor.grant(asked, time.monotonic()).id
+        self._views.show_request(asked, is_open=request.approve and not asked.is_complete)
+        response.accepted, response.text = True, 'approved' if request.approve else 'refused'
 
-    async def _set_armed(self, request: SetArmed.Request, response: SetArmed.Response) -> SetArmed.Response:
+    async def _get_plan(self, request: GetPlan.Request, response: GetPlan.Response) -> None:
+        response.plan, response.found = self._monitor.plan_bytes(request.permit_id), True
+
+    async def _evaluate(self, request: EvaluateCondition.Request, response: EvaluateCondition.Response) -> None:
+        response.value = EvaluateCondition.Request.HOLD
+        value, text = self._monitor.evaluate(request.permit_id, request.node_id, time.monotonic())
+        response.text = bounded(text, 512)
+        if value is None:
+            response.code = int(Code.CONDITION_UNKNOWN)
+        else:
+            response.value = int(value)
+
+    async def _close(self, request: ClosePermit.Request, response: ClosePermit.Response) -> None:
+        self._monitor.close(request.permit_id, request.outcome, request.text, time.monotonic())
+        response.closed = True
+
+    async def _set_armed(self, request: SetArmed.Request, response: SetArmed.Response) -> None:
         moment = self._monitor.moment
         asked = SetArmed.Request
         command = {asked.ARM: moment.arm, asked.DISARM: moment.disarm, asked.RESET: moment.reset}.get(request.command)
-        try:
-            if command is None:
-                response.code, response.text = int(Code.ARM_REFUSED), f'unknown command {request.command}'
-            else:
-                command(request.person, time.monotonic())
-                response.accepted, response.text = True, f'the gate is {moment.state.latch.name}'
-        except Refused as refused:
-            _explain(response, refused.verdict)
-        self._views.show_state()
-        await self._make_durable()
-        return response
-
-
-def _explain(response: Any, verdict: Verdict) -> None:
-    response.code, response.text = int(verdict.code), bounded(verdict.text, 512)
+        if command is None:
+            raise refuse(Code.ARM_REFUSED, 'state.latch', f'unknown command {request.command}')
+        command(request.person, time.monotonic())
+        response.accepted, response.text = True, f'the gate is {moment.state.latch.name}'

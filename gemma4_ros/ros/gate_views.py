@@ -25,7 +25,9 @@ def bounded(text: str, limit: int) -> str:
     return text.encode('utf-8', 'replace')[:limit].decode('utf-8', 'ignore')
 
 
-def verdict_message(verdict: Verdict, stamp: Any, sha256: str = '', permit_id: str = '', step_id: str = '') -> VerdictMessage:
+def verdict_message(
+    verdict: Verdict, stamp: Any, sha256: str = '', permit_id: str = '', step_id: str = ''
+) -> VerdictMessage:
     """Build a Verdict."""
     return VerdictMessage(
         stamp=stamp,
@@ -57,7 +59,9 @@ def _state_message(view: View, stamp: Any, boot_id: str, policy_sha256: str) -> 
     )
 
 
-def _request_message(request: Request, stamp: Any, policy_sha256: str, left_s: float, *, is_open: bool) -> ApprovalRequest:
+def _request_message(
+    request: Request, stamp: Any, policy_sha256: str, left_s: float, *, is_open: bool
+) -> ApprovalRequest:
     """Build an ApprovalRequest; a decided one is sent once more with ``open`` false."""
     return ApprovalRequest(
         stamp=stamp,
@@ -102,7 +106,8 @@ class GateViews:
     def show_request(self, request: Request, *, is_open: bool) -> None:
         """Publish what people are asked."""
         left_s = request.expires_s - time.monotonic()
-        self._request_topic.publish(_request_message(request, self._now(), self._monitor.policy.sha256, left_s, is_open=is_open))
+        policy_sha256 = self._monitor.policy.sha256
+        self._request_topic.publish(_request_message(request, self._now(), policy_sha256, left_s, is_open=is_open))
 
     def _now(self) -> Any:
         return self._node.get_clock().now().to_msg()

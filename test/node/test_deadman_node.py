@@ -17,6 +17,9 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
+from gemma4_ros.action import DispatchStep, DriveTo
+from gemma4_ros.msg import DeadmanState, Heartbeat, StopRequest
+from gemma4_ros.srv import AdmitPlan, SetArmed
 from nav_msgs.msg import Odometry
 from rclpy.action import ActionClient, ActionServer, CancelResponse
 from rclpy.context import Context
@@ -24,12 +27,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Bool, String
 
-from gemma4_ros.action import DispatchStep, DriveTo
 from gemma4_ros.core.plan import Plan, Step, plan_to_bytes
-from gemma4_ros.msg import DeadmanState, Heartbeat, StopRequest
 from gemma4_ros.ros import qos
 from gemma4_ros.ros.workers import Workers
-from gemma4_ros.srv import AdmitPlan, SetArmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,7 +88,12 @@ class World:
             self.executor.spin_once(timeout_sec=0.02)
 
     def _publish(self) -> None:
-        messages = {'mode': String(data='AUTO'), 'estop': Bool(), 'odom': Odometry(), 'executor': Heartbeat(boot_id='e')}
+        messages = {
+            'mode': String(data='AUTO'),
+            'estop': Bool(),
+            'odom': Odometry(),
+            'executor': Heartbeat(boot_id='e'),
+        }
         for name, message in messages.items():
             self.topics[name].publish(message)
         if self.beats_of_gate is not None:

@@ -14,6 +14,9 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
+from gemma4_ros.action import DispatchStep, DriveTo, OperateValve
+from gemma4_ros.msg import ApprovalRequest, DeadmanState, GateState, Heartbeat, StopRequest, Verdict
+from gemma4_ros.srv import AdmitPlan, Approve, ClosePermit, EvaluateCondition, GetPlan, ReadGauge, SetArmed
 from nav_msgs.msg import Odometry
 from rclpy.action import ActionClient, ActionServer, CancelResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -23,16 +26,24 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_msgs.msg import Bool, String
 
-from gemma4_ros.action import DispatchStep, DriveTo, OperateValve
-from gemma4_ros.core.gate.audit import verify
+from gemma4_ros.core.gate.audit_verify import verify
 from gemma4_ros.core.gate.codes import Code
-from gemma4_ros.core.plan import If, Node as PlanNode, Plan, Ref, Sequence, Step, plan_sha256, plan_to_bytes
-from gemma4_ros.core.plan import Condition, Fallback, Parallel
-from gemma4_ros.msg import ApprovalRequest, DeadmanState, GateState, Heartbeat, StopRequest, Verdict
+from gemma4_ros.core.plan import (
+    Condition,
+    Fallback,
+    If,
+    Parallel,
+    Plan,
+    Ref,
+    Sequence,
+    Step,
+    plan_sha256,
+    plan_to_bytes,
+)
+from gemma4_ros.core.plan import Node as PlanNode
 from gemma4_ros.nodes.gate_node import GateNode
 from gemma4_ros.ros import qos
 from gemma4_ros.ros.workers import Workers
-from gemma4_ros.srv import AdmitPlan, Approve, ClosePermit, EvaluateCondition, GetPlan, ReadGauge, SetArmed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +111,9 @@ class Robot:
         group = ReentrantCallbackGroup()
         self.servers = [
             ActionServer(node, DriveTo, 'drive_to', self._drive, cancel_callback=lambda _: CancelResponse.ACCEPT),
-            ActionServer(node, OperateValve, 'operate_valve', self._operate, cancel_callback=lambda _: CancelResponse.ACCEPT),
+            ActionServer(
+                node, OperateValve, 'operate_valve', self._operate, cancel_callback=lambda _: CancelResponse.ACCEPT
+            ),
         ]
         node.create_service(ReadGauge, 'perception/read_gauge', self._read, callback_group=group)
         node.create_timer(0.05, self._publish)
@@ -156,9 +169,17 @@ class Operator:
     def __init__(self, node: Node) -> None:
         self.node = node
         group = ReentrantCallbackGroup()
-        types = {'admit': AdmitPlan, 'approve': Approve, 'get_plan': GetPlan, 'evaluate': EvaluateCondition, 'close': ClosePermit}
+        types = {
+            'admit': AdmitPlan,
+            'approve': Approve,
+            'get_plan': GetPlan,
+            'evaluate': EvaluateCondition,
+            'close': ClosePermit,
+        }
         types['set_armed'] = SetArmed
-        self.clients = {name: node.create_client(cls, f'gate/{name}', callback_group=group) for name, cls in types.items()}
+        self.clients = {
+            name: node.create_client(cls, f'gate/{name}', callback_group=group) for name, cls in types.items()
+        }
         self.dispatcher = ActionClient(node, DispatchStep, 'gate/dispatch')
         self.states: list[GateState] = []
         self.requests: list[ApprovalRequest] = []
@@ -415,7 +436,10 @@ def test_spoken_motion_waits_for_the_proposers_word(cell: Cell) -> None:
     assert request.kind == ApprovalRequest.KIND_CONFIRM and request.open and request.proposer == 'operator'
     answer = {'approval_id': admission.approval_id, 'approve': True, 'plan_sha256': admission.plan_sha256}
     assert cell.operator.call('approve', person='visitor', **answer).code == Code.APPROVER_REFUSED
-    assert cell.operator.call('approve', person='operator', **{**answer, 'plan_sha256': 'f' * 64}).code == Code.APPROVAL_MISMATCH
+    assert (
+        cell.operator.call('approve', person='operator', **{**answer, 'plan_sha256': 'f' * 64}).code
+        == Code.APPROVAL_MISMATCH
+    )
     assert cell.operator.call('approve', person='operator', signature=b'x', **answer).code == Code.SIGNATURE_REFUSED
     granted = cell.operator.call('approve', person='operator', **answer)
     assert granted.accepted and granted.permit_id
@@ -437,7 +461,10 @@ def test_refused_plan_gets_no_permit(cell: Cell) -> None:
 
 def test_gate_decides_conditions_from_what_it_recorded(cell: Cell) -> None:
     condition = Condition(Ref('r', 'value'), '<', 4.0, 30.0, 'hold', 'bar')
-    plan = plan_of(Step('r', 'read_gauge', {'gauge': 'pressure_gauge'}), If(condition, drive('low', 'pump'), drive('high', 'storage')))
+    plan = plan_of(
+        Step('r', 'read_gauge', {'gauge': 'pressure_gauge'}),
+        If(condition, drive('low', 'pump'), drive('high', 'storage')),
+    )
     cell.armed()
     permit = cell.operator.admit(plan).permit_id
     assert cell.operator.call('evaluate', permit_id=permit, node_id='/1').code == Code.STEP_NOT_ENABLED

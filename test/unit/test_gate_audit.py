@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gemma4_ros.core.gate.audit import Chain, verify
+from gemma4_ros.core.gate.audit import Chain
+from gemma4_ros.core.gate.audit_verify import verify
 from gemma4_ros.ros.gate_audit import AuditError, AuditFile
 
 CHAIN = Chain()
@@ -74,7 +75,9 @@ def test_file_starts_with_the_end_of_the_log_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('call', ['write', 'fdatasync'])
-def test_failed_write_keeps_the_records_and_the_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_failed_write_keeps_the_records_and_the_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     log = AuditFile(tmp_path, 'a' * 32)
     log.write()
     real = getattr(os, call)

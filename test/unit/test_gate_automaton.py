@@ -202,7 +202,9 @@ def test_round_of_a_repeat_starts_afresh() -> None:
     assert automaton.status(walk_to(automaton, *once, *once)) is Status.SUCCEEDED
 
 
-@pytest.mark.parametrize('name', ['', '/', 's2', 's1/recover/', 's1/recover/clear', '/recover/clear', 's1/x', '/0/then'])
+@pytest.mark.parametrize(
+    'name', ['', '/', 's2', 's1/recover/', 's1/recover/clear', '/recover/clear', 's1/x', '/0/then']
+)
 def test_unknown_names_are_not_known(name: str) -> None:
     automaton = Automaton(Sequence((step('s1'),)), RETRIES)
     assert not automaton.knows(name)

@@ -102,7 +102,11 @@ def test_step_that_the_policy_does_not_allow(step: Step, code: Code) -> None:
 
 def test_names_are_held_against_allow_and_deny() -> None:
     rule = POLICY.tools['navigate_to']
-    limits = dataclasses.replace(POLICY.tools['set_panel_value'].args['value_bar'], allow=frozenset({'pump', 'storage'}), deny=frozenset({'storage'}))
+    limits = dataclasses.replace(
+        POLICY.tools['set_panel_value'].args['value_bar'],
+        allow=frozenset({'pump', 'storage'}),
+        deny=frozenset({'storage'}),
+    )
     policy = dataclasses.replace(POLICY, tools={'navigate_to': dataclasses.replace(rule, args={'place': limits})})
     codes = [
         decide(policy, STATE, case(Step('s1', 'navigate_to', {'place': place})), None, NOW).code
@@ -154,11 +158,16 @@ def test_silent_executor_holds_its_step() -> None:
 )
 def test_who_must_agree_follows_from_risk_and_channel(step: Step, channel: int, code: Code) -> None:
     assert decide(POLICY, STATE, case(step, channel=channel), None, NOW).code is code
-    assert decide(POLICY, STATE, case(step, channel=channel, agreed=True), None, NOW).code in (Code.NONE, Code.BAD_PROPOSER)
+    assert decide(POLICY, STATE, case(step, channel=channel, agreed=True), None, NOW).code in (
+        Code.NONE,
+        Code.BAD_PROPOSER,
+    )
 
 
 def test_two_people_count_more_than_one_confirmation() -> None:
-    policy = dataclasses.replace(POLICY, approvals={**POLICY.approvals, (3, 'typed'): Approval(False, 2), (2, 'typed'): Approval(True, 0)})
+    policy = dataclasses.replace(
+        POLICY, approvals={**POLICY.approvals, (3, 'typed'): Approval(False, 2), (2, 'typed'): Approval(True, 0)}
+    )
     verdict = decide(policy, STATE, case(DRIVE, VALVE), None, NOW)
     assert isinstance(verdict, NeedsApproval)
     assert (verdict.confirm, verdict.people, verdict.code) == (True, 2, Code.NEEDS_APPROVAL)
@@ -192,7 +201,14 @@ STATES = st.builds(
     st.booleans(),
 )
 FACTS = st.builds(PermitFacts, st.integers(), st.floats(), st.sampled_from(Code), st.frozensets(st.text(max_size=3)))
-CASES = st.builds(Case, st.lists(STEPS, max_size=4).map(tuple), st.text(max_size=5), st.integers(-1, 3), st.booleans(), st.none() | FACTS)
+CASES = st.builds(
+    Case,
+    st.lists(STEPS, max_size=4).map(tuple),
+    st.text(max_size=5),
+    st.integers(-1, 3),
+    st.booleans(),
+    st.none() | FACTS,
+)
 
 
 @settings(max_examples=400, deadline=None)

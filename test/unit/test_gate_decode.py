@@ -16,13 +16,24 @@ from gemma4_ros.core.gate.decode import decode
 from gemma4_ros.core.gate.verdict import Refused
 from gemma4_ros.core.plan import plan_to_bytes, plan_to_json
 
-STEP: dict[str, Any] = {'id': 's1', 'tool': 'read_gauge', 'args': {'gauge': 'pressure_gauge'}, 'origin': 'model', 'why': 'as said'}
+STEP: dict[str, Any] = {
+    'id': 's1',
+    'tool': 'read_gauge',
+    'args': {'gauge': 'pressure_gauge'},
+    'origin': 'model',
+    'why': 'as said',
+}
 IF: dict[str, Any] = {
     'if': {'ref': 's1.value', 'op': '<', 'value': 4.5, 'unit': 'bar', 'max_age_s': 5, 'on_unknown': 'hold'},
     'then': {'id': 's2', 'tool': 'dock', 'args': {}},
     'else': {'repeat': {'id': 's3', 'tool': 'set', 'args': {'v': {'ref': 's1.value'}, 'n': 3, 'b': True}}, 'times': 2},
 }
-PLAN: dict[str, Any] = {'plan': '1', 'goal': 'check it', 'root': {'sequence': [STEP, IF]}, 'uses': [{'source': 'm#1', 'trust': 'document'}]}
+PLAN: dict[str, Any] = {
+    'plan': '1',
+    'goal': 'check it',
+    'root': {'sequence': [STEP, IF]},
+    'uses': [{'source': 'm#1', 'trust': 'document'}],
+}
 GOOD = rfc8785.dumps(PLAN)
 
 
@@ -122,7 +133,9 @@ def test_bad_bytes_are_refused_with_their_code(raw: bytes, code: Code) -> None:
     assert code_of(raw) is code
 
 
-@pytest.mark.parametrize('text', ['Zum Ventil, bitte – größer als 4', 'до клапана', '把箱子拿到阀门', 'a "quoted" \\ text', ''])
+@pytest.mark.parametrize(
+    'text', ['Zum Ventil, bitte – größer als 4', 'до клапана', '把箱子拿到阀门', 'a "quoted" \\ text', '']
+)
 def test_visible_text_of_any_language_is_taken(text: str) -> None:
     assert code_of(changed(['goal'], text)) is Code.NONE
 
@@ -150,7 +163,13 @@ LEAVES = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(al
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.recursive(LEAVES, lambda nested: st.lists(nested, max_size=4) | st.dictionaries(KEYS, nested, max_size=5), max_leaves=20))
+@given(
+    st.recursive(
+        LEAVES, lambda nested: st.lists(nested, max_size=4) | st.dictionaries(KEYS, nested, max_size=5), max_leaves=20
+    )
+)
 def test_any_json_gives_a_plan_or_a_refusal(value: Any) -> None:
     assert isinstance(code_of(json.dumps(value).encode()), Code)
-    assert isinstance(code_of(json.dumps({**PLAN, 'root': value}, sort_keys=True, separators=(',', ':')).encode()), Code)
+    assert isinstance(
+        code_of(json.dumps({**PLAN, 'root': value}, sort_keys=True, separators=(',', ':')).encode()), Code
+    )

@@ -45,7 +45,11 @@ def test_shipped_policy_is_what_the_demo_needs() -> None:
         ('max_age_s: 0.5', 'max_age_s: .inf', 'is not clear'),
         ('max_age_s: 0.5', 'max_age_s: 0', 'less than or equal to the minimum'),
         ('  estop: {', '  emergency: {', "'estop' is missing"),
-        ('estop: {topic: estop, type: std_msgs/msg/Bool, field: data,', 'estop: {topic: estop, type: std_msgs/msg/Bool,', "'field' is missing"),
+        (
+            'estop: {topic: estop, type: std_msgs/msg/Bool, field: data,',
+            'estop: {topic: estop, type: std_msgs/msg/Bool,',
+            "'field' is missing",
+        ),
         ('  dock: {risk', '  duck: {risk', "unknown tool 'duck'; did you mean 'dock'?"),
         ('risk: motion, hazard: h1}', 'risk: motoin, hazard: h1}', "did you mean 'motion'?"),
         ('dock: {risk: motion, hazard: h1}', 'dock: {risk: read, hazard: h1}', "below 'motion' of the tools file"),
@@ -70,7 +74,9 @@ def test_wrong_policy_is_refused_by_name(old: str, new: str, said: str) -> None:
     assert str(caught.value).startswith('policy.yaml')
 
 
-@pytest.mark.parametrize('text', ['', '[]', 'a', '\t', 'policy: "1"\n---\npolicy: "1"', '{' * 100, 'x: ' + 'y' * (1 << 20)])
+@pytest.mark.parametrize(
+    'text', ['', '[]', 'a', '\t', 'policy: "1"\n---\npolicy: "1"', '{' * 100, 'x: ' + 'y' * (1 << 20)]
+)
 def test_no_policy_at_all_is_refused(text: str) -> None:
     with pytest.raises(PolicyError):
         load(text)
@@ -82,14 +88,26 @@ def test_no_policy_at_all_is_refused(text: str) -> None:
         ('  dock: {risk: motion, hazard: h1}\n', '', 'dock is not listed'),
         ('  h4:', '  h5: nothing\n  h4:', 'policy.hazards.h5: no tool brings it'),
         ('min: 0.5, max: 6.0', 'min: 0.0, max: 8.0', 'as wide as the tool itself'),
-        ('  navigate_to: {risk: motion, hazard: h1}', '  navigate_to: {risk: motion, hazard: h1, args: {place: {allow: [pump], deny: [pump]}}}', 'nothing is left'),
-        ('  navigate_to: {risk: motion, hazard: h1}', '  navigate_to: {risk: motion, hazard: h1, args: {place: {allow: [pump, storage], deny: [pump]}}}', 'allowed and denied'),
+        (
+            '  navigate_to: {risk: motion, hazard: h1}',
+            '  navigate_to: {risk: motion, hazard: h1, args: {place: {allow: [pump], deny: [pump]}}}',
+            'nothing is left',
+        ),
+        (
+            '  navigate_to: {risk: motion, hazard: h1}',
+            '  navigate_to: {risk: motion, hazard: h1, args: {place: {allow: [pump, storage], deny: [pump]}}}',
+            'allowed and denied',
+        ),
         ('MANUAL: read', 'MANUAL: motion', 'while people work at the robot'),
         ('AUTO: irreversible', 'AUTO: motion', 'can never be used'),
         ('max_age_s: 0.5', 'max_age_s: 60.0', 'still counts as fresh'),
         ('topic: odom', 'topic: pose', 'on odom'),
         ('time_to_live_s: 1800', 'time_to_live_s: 86400', 'a permit lives 24.0 h'),
-        ('motion:\n    typed: {confirm: false, people: 0}\n    speech: {confirm: true', 'motion:\n    typed: {confirm: false, people: 0}\n    speech: {confirm: false', 'a voice alone moves the robot'),
+        (
+            'motion:\n    typed: {confirm: false, people: 0}\n    speech: {confirm: true',
+            'motion:\n    typed: {confirm: false, people: 0}\n    speech: {confirm: false',
+            'a voice alone moves the robot',
+        ),
     ],
 )
 def test_lint_finds_what_is_useless_or_too_wide(old: str, new: str, said: str) -> None:

@@ -11,7 +11,7 @@ from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.permits import Candidate
 from gemma4_ros.core.gate.verdict import refuse
 
-__all__ = ['Approvals', 'Request', 'check_person']
+__all__ = ['Answer', 'Approvals', 'Request', 'check_person']
 
 MAX_OPEN = 4
 _PERSON = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}')
@@ -53,6 +53,8 @@ class Request:
     def agree(self, person: str) -> None:
         """Take a yes; raise Refused where this person's does not count now."""
         proposer = self.candidate.case.proposer
+        if self.is_complete:  # said already; a hold kept the permit back
+            return
         if self.wants_confirmation:
             if person != proposer:
                 raise refuse(Code.APPROVER_REFUSED, 'approvals.confirm', f'{proposer} proposed it and must confirm it')
@@ -60,9 +62,20 @@ class Request:
         elif person == proposer:
             raise refuse(Code.APPROVER_REFUSED, 'approvals.people', 'a proposer does not approve the own plan')
         elif person in self.approved_by:
-            raise refuse(Code.APPROVER_REFUSED, 'approvals.people', f'{person} has approved already; another person is needed')
+            raise refuse(Code.APPROVER_REFUSED, 'approvals.people', f'{person} approved already; another must')
         else:
             self.approved_by.add(person)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person says about a request: the plan is the one that the person saw."""
+
+    approval_id: str
+    person: str
+    approve: bool
+    plan_sha256: str
+    signature: bytes = b''
 
 
 class Approvals:
@@ -86,7 +99,21 @@ class Approvals:
         if request is None:
             raise refuse(Code.APPROVAL_UNKNOWN, 'approvals.id', 'there is no such open request')
         if not now <= request.expires_s:
-            raise refuse(Code.APPROVAL_EXPIRED, 'approvals.time_to_live', 'the request has expired; ask for the plan again')
+            raise refuse(Code.APPROVAL_EXPIRED, 'approvals.time_to_live', 'the request has expired; ask again')
+        return request
+
+    def take(self, answer: Answer, now: float) -> Request:
+        """Take a yes, or close the request for a no; raise Refused where the answer does not count."""
+        check_person(answer.person)
+        request = self.find(answer.approval_id, now)
+        if answer.plan_sha256 != request.candidate.sha256:
+            raise refuse(Code.APPROVAL_MISMATCH, 'approvals.plan', 'the answer is about another plan')
+        if answer.signature:
+            raise refuse(Code.SIGNATURE_REFUSED, 'approvals.signature', 'the policy names no keys; send no signature')
+        if answer.approve:
+            request.agree(answer.person)
+        else:
+            self.close(request.id)
         return request
 
     def close(self, approval_id: str) -> None:

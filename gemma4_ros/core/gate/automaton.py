@@ -98,7 +98,7 @@ class Automaton:
         """Say whether the plan has this step, recovery or condition at all."""
         step, _, recovery = node_id.partition('/recover/')
         if step in self._steps:
-            return not recovery and step == node_id or recovery in self._retries[self._steps[step].tool][1]
+            return (not recovery and step == node_id) or recovery in self._retries[self._steps[step].tool][1]
         return isinstance(self._paths.get(node_id), If)
 
     def status(self, progress: Progress) -> Status:
@@ -147,7 +147,9 @@ class Automaton:
                 done = progress.rounds.get(path, 0)
                 below = f'{path.rstrip("/")}/0'
                 if done + 1 < node.times and self._status(node.child, below, progress) is Status.SUCCEEDED:
-                    progress = self._forget(replace(progress, rounds={**progress.rounds, path: done + 1}), node.child, below)
+                    progress = self._forget(
+                        replace(progress, rounds={**progress.rounds, path: done + 1}), node.child, below
+                    )
             if path == '/':
                 return progress
             path = self._parents[path]

@@ -64,7 +64,9 @@ def _check_step(step: Step, steps: Mapping[str, Step], catalogue: Catalogue) -> 
 
 
 def _check_reference(step: Step, arg: Arg, ref: Ref, returned: Return, unit: str) -> None:
-    wanted = {'enum': ('string',), 'boolean': ('boolean',), 'integer': ('integer',), 'number': ('number', 'integer')}[arg.type]
+    wanted = {'enum': ('string',), 'boolean': ('boolean',), 'integer': ('integer',), 'number': ('number', 'integer')}[
+        arg.type
+    ]
     if returned.type not in wanted:
         raise _bad(f'{step.id}.{arg.name} wants a {arg.type}; {ref} is a {returned.type}')
     if arg.unit and arg.unit != unit:
@@ -80,7 +82,7 @@ def _check_condition(condition: Condition, steps: Mapping[str, Step], catalogue:
     else:
         kinds = ('number', 'integer')
         if (condition.unit or '1') != (unit or '1'):
-            raise _bad(f'{path}: {condition.ref} is in {unit or "no unit"}, compared with {condition.unit or "no unit"}')
+            raise _bad(f'{path}: {condition.ref} is in {unit or "no unit"}, the condition is not')
     if returned.type not in kinds:
         raise _bad(f'{path}: {condition.ref} is a {returned.type} and cannot be compared with {condition.value!a}')
 
@@ -108,7 +110,9 @@ def _tool(step: Step, catalogue: Catalogue) -> Tool:
 def recoveries(plan: Plan, toolset: Toolset) -> tuple[Step, ...]:
     """Return the recovery steps that the plan may run, ``s3/recover/clear_costmaps``."""
     return tuple(
-        Step(f'{step.id}/recover/{name}', name, {}) for step in plan.steps() for name in toolset.tools[step.tool].recover
+        Step(f'{step.id}/recover/{name}', name, {})
+        for step in plan.steps()
+        for name in toolset.tools[step.tool].recover
     )
 
 

@@ -37,7 +37,10 @@ class Code(IntEnum):
     TEXT_REFUSED = 620, 'A text has control or invisible characters or is not in Unicode form NFC.'
     REFERENCE = 621, 'A reference names no earlier step, no such result, or one of another type or unit.'
     UNKNOWN_TOOL = 622, 'The gate has no such tool.'
-    BAD_ARGUMENT = 623, 'An argument is missing, unknown, of the wrong type, out of the tool\'s bounds or names nothing in the world.'
+    BAD_ARGUMENT = (
+        623,
+        "An argument is missing, unknown, of the wrong type, out of the tool's bounds or names nothing in the world.",
+    )
     TOOL_NOT_ALLOWED = 624, 'The policy does not list the tool.'
     ARGUMENT_NOT_ALLOWED = 625, 'The policy does not allow this value of an argument.'
     # people
@@ -49,7 +52,6 @@ class Code(IntEnum):
     APPROVER_REFUSED = 635, 'This person may not give this approval.'
     APPROVAL_MISMATCH = 636, 'The approval is for another plan than the stored one.'
     SIGNATURE_REFUSED = 637, 'A signature was sent and the policy names no key to check it with.'
-    APPROVAL_REFUSED = 638, 'A person refused the plan.'
     RENDERING_TOO_LONG = 639, 'The plan is too long to be shown whole to a person, so nobody can approve it.'
     # state of the moment
     DISARMED = 640, 'The gate is disarmed; a person must arm it.'

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.policy import CHANNELS, ArgumentRule, Policy
-from gemma4_ros.core.gate.policy_schema import RISKS
 from gemma4_ros.core.gate.state import Latch, State, is_fresh
 from gemma4_ros.core.gate.verdict import Deny, Hold, NeedsApproval, Verdict, worst
 from gemma4_ros.core.plan import Ref, Step
+from gemma4_ros.core.schemas import RISKS
 
 __all__ = ['Case', 'PermitFacts', 'conditions', 'decide', 'findings', 'permit_findings', 'step_findings']
 
@@ -69,7 +69,7 @@ def conditions(policy: Policy, state: State, tier: int, now: float) -> Iterator[
         what = 'has tripped; reset it' if state.deadman_tripped else 'is not running'
         yield Hold(Code.DEADMAN, 'policy.leases.deadman', f'the deadman {what}')
     if state.lease_lapsed:
-        yield Hold(Code.EXECUTOR_LEASE, 'policy.leases.executor', 'the executor went silent during a plan; arm the gate again')
+        yield Hold(Code.EXECUTOR_LEASE, 'policy.leases.executor', 'the executor went silent; arm again')
     yield from _signal_findings(policy, state, tier, now)
 
 
@@ -89,7 +89,9 @@ def _signal_findings(policy: Policy, state: State, tier: int, now: float) -> Ite
         yield Hold(Code.MODE, f'policy.modes.{name}', f'the mode {name} does not allow steps of risk {RISKS[tier]!r}')
 
 
-def _permit_findings(policy: Policy, state: State, permit: PermitFacts | None, step: Step, now: float) -> Iterator[Verdict]:
+def _permit_findings(
+    policy: Policy, state: State, permit: PermitFacts | None, step: Step, now: float
+) -> Iterator[Verdict]:
     if permit is None:
         yield Deny(Code.PERMIT_UNKNOWN, 'permit.unknown', 'no permit was given for this plan')
         return
@@ -139,7 +141,9 @@ def _approval_findings(policy: Policy, plan: Case, step: Step, tier: int, hazard
     code = Code.NEEDS_APPROVAL if need.people else Code.NEEDS_CONFIRMATION
     who = f'{need.people} other people' if need.people else plan.proposer
     text = f'{step.id}: a step of risk {RISKS[tier]!r}, proposed by {CHANNELS[plan.channel]}, wants the yes of {who}'
-    yield NeedsApproval(code, f'policy.approvals.{RISKS[tier]}.{CHANNELS[plan.channel]}', text, hazard, need.confirm, need.people)
+    yield NeedsApproval(
+        code, f'policy.approvals.{RISKS[tier]}.{CHANNELS[plan.channel]}', text, hazard, need.confirm, need.people
+    )
 
 
 def _outside(rule: ArgumentRule, value: object) -> str:

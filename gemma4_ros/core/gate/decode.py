@@ -70,9 +70,7 @@ def _prescan(raw: bytes) -> None:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(
-            text, object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant
-        )
+        return json.loads(text, object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant)
     except json.JSONDecodeError as error:
         raise refuse(Code.NOT_JSON, 'admission.json', f'not JSON at character {error.pos}') from None
 
@@ -93,7 +91,7 @@ def _int(digits: str) -> int:
 def _float(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value) or abs(value) > _MAX_INT or (value == 0.0 and math.copysign(1.0, value) < 0.0):
-        raise refuse(Code.NUMBER_REFUSED, 'admission.numbers', f'the number {digits[:24]} is -0, infinite or beyond 2^53 - 1')
+        raise refuse(Code.NUMBER_REFUSED, 'admission.numbers', f'{digits[:24]} is -0, infinite or too big')
     return value
 
 
@@ -129,7 +127,7 @@ def _check_schema(value: Any) -> None:
 def _rebuild(value: Any) -> Plan:
     plan = rebuild(value)
     if plan_to_json(plan) != {key: item for key, item in value.items() if key != 'uses' or item}:
-        raise refuse(Code.TYPES, 'admission.types', 'the typed plan is not the document: it has unknown or doubtful fields')
+        raise refuse(Code.TYPES, 'admission.types', 'the typed plan is not the document')
     return plan
 
 
@@ -143,4 +141,4 @@ def _check_texts(value: Any) -> None:
             _check_texts(item)
     elif isinstance(value, str) and not (value.isascii() and value.isprintable()):
         if any(unicodedata.category(char) in _HIDDEN for char in value) or not unicodedata.is_normalized('NFC', value):
-            raise refuse(Code.TEXT_REFUSED, 'admission.text', 'a text has control or invisible characters or is not NFC')
+            raise refuse(Code.TEXT_REFUSED, 'admission.text', Code.TEXT_REFUSED.meaning)

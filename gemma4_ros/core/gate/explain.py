@@ -33,17 +33,28 @@ def explain(
     if problem is not None:
         return [Line('plan', problem)]
     plan = decode(raw)
-    lines = [Line('plan', Allow(rule='admission.format', text='size, UTF-8, nesting, strict and canonical JSON, schema, types, texts'))]
+    lines = [
+        Line(
+            'plan',
+            Allow(
+                rule='admission.format', text='size, UTF-8, nesting, strict and canonical JSON, schema, types, texts'
+            ),
+        )
+    ]
     problem = _refused(lambda: check_binding(plan, catalogue))
     if problem is not None:
         return [*lines, Line('plan', problem)]
-    lines.append(Line('plan', Allow(rule='admission.tools', text='tools, arguments, references and goals fit tools and world')))
+    lines.append(
+        Line('plan', Allow(rule='admission.tools', text='tools, arguments, references and goals fit tools and world'))
+    )
     problem = _refused(lambda: check_person(proposer))
     lines += [] if problem is None else [Line('plan', problem)]
     case = Case((*plan.steps(), *recoveries(plan, catalogue.toolset)), proposer, channel)
     tier = max((policy.tools[step.tool].tier for step in case.steps if step.tool in policy.tools), default=3)
     moment = [Line('moment', verdict) for verdict in conditions(policy, state, tier, now)]
-    lines += moment or [Line('moment', Allow(rule='policy.signals', text='armed, signals fresh, mode allows it, deadman alive'))]
+    lines += moment or [
+        Line('moment', Allow(rule='policy.signals', text='armed, signals fresh, mode allows it, deadman alive'))
+    ]
     for step in case.steps:
         found = [Line(step.id, verdict) for verdict in step_findings(policy, case, step)]
         rule = policy.tools.get(step.tool)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gemma4_ros.core.gate.bind import Catalogue
 from gemma4_ros.core.gate.policy import ArgumentRule, Policy
-from gemma4_ros.core.gate.policy_schema import RISKS
+from gemma4_ros.core.schemas import RISKS
 from gemma4_ros.core.tools import Arg
 
 __all__ = ['lint']
@@ -18,7 +18,13 @@ WIDE_PERMIT_S = 4 * 3600.0
 
 def lint(policy: Policy, catalogue: Catalogue) -> list[str]:
     """Return one sentence a finding, with the rule's id in front."""
-    return [*_tools(policy, catalogue), *_approvals(policy), *_modes(policy), *_signals(policy, catalogue), *_times(policy)]
+    return [
+        *_tools(policy, catalogue),
+        *_approvals(policy),
+        *_modes(policy),
+        *_signals(policy, catalogue),
+        *_times(policy),
+    ]
 
 
 def _tools(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
@@ -34,7 +40,9 @@ def _tools(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
             if recovery not in policy.tools:
                 yield f'policy.tools.{rule.name}: its recovery {recovery} is not listed, so every plan with it is denied'
         for name, limits in rule.args.items():
-            yield from _argument(f'policy.tools.{rule.name}.args.{name}', limits, catalogue.toolset.tools[rule.name].args[name])
+            yield from _argument(
+                f'policy.tools.{rule.name}.args.{name}', limits, catalogue.toolset.tools[rule.name].args[name]
+            )
 
 
 def _argument(where: str, rule: ArgumentRule, arg: Arg) -> Iterator[str]:

@@ -12,7 +12,7 @@ from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.decide import conditions
 from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.state import Latch, State, Value, is_fresh
-from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, Refused, Verdict, refuse, worst
+from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, Refused, Verdict, refuse
 
 __all__ = ['Journal', 'Moment']
 

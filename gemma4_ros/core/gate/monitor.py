@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from gemma4_ros.core.gate.approvals import Approvals, Request, check_person
+from gemma4_ros.core.gate.approvals import Answer, Approvals, Request, check_person
 from gemma4_ros.core.gate.automaton import Automaton, Outcome
 from gemma4_ros.core.gate.bind import Catalogue, Result, check_binding, goal_of, recoveries, resolve
 from gemma4_ros.core.gate.codes import Code
@@ -20,7 +20,7 @@ from gemma4_ros.core.gate.permits import Candidate, Permit, Permits, Ticket
 from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.rendering import MAX_RENDERING, render
 from gemma4_ros.core.gate.state import Latch, State, is_fresh
-from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, Refused, Verdict, refuse, worst
+from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, Refused, Verdict, demand, refuse, worst
 from gemma4_ros.core.plan import If, Scalar, Step, walk
 
 __all__ = ['Admission', 'Monitor', 'View']
@@ -80,6 +80,8 @@ class Monitor:
         self._permits, self._approvals = Permits(), Approvals()
         self._retries = {tool.name: (tool.retry_times, tool.recover) for tool in catalogue.toolset.tools.values()}
         self._last_tick_s: float | None = None
+        hashes = (policy.sha256, catalogue.world_sha256, catalogue.tools_sha256)
+        self._hashes = dict(zip(('policy', 'world', 'tools'), hashes, strict=True))
 
     @property
     def state(self) -> State:
@@ -92,7 +94,8 @@ class Monitor:
         sha256 = hashlib.sha256(raw).hexdigest()
         admission = self._guarded(lambda: self._admit(raw, sha256, proposer, channel, now), now)
         admission = admission if isinstance(admission, Admission) else Admission(admission, sha256)
-        self.moment.note('admit', now, admission.verdict, plan=sha256, proposer=proposer[:64], channel=channel, bytes=len(raw))
+        asked = {'plan': sha256, 'proposer': proposer[:64], 'channel': channel, 'bytes': len(raw)}
+        self.moment.note('admit', now, admission.verdict, **asked, inputs=self.moment.inputs(now))
         return admission
 
     def _admit(self, raw: bytes, sha256: str, proposer: str, channel: int, now: float) -> Admission:
@@ -114,27 +117,20 @@ class Monitor:
         permit = self._permits.live
         if permit is None:
             return []
-        return [Hold(Code.BUSY, 'permit.single', f'plan {permit.candidate.sha256[:12]} holds the permit; wait or stop it')]
+        text = f'plan {permit.candidate.sha256[:12]} holds the permit; wait or stop it'
+        return [Hold(Code.BUSY, 'permit.single', text)]
 
     def issue(self, candidate: Candidate, now: float) -> Permit:
         """Give the permit if everything still stands as it was judged; raise Refused otherwise."""
         stale = [Deny(Code.PERMIT_EPOCH, 'permit.epoch', 'the safety epoch rose meanwhile; ask again')]
         verdict = self._decide(candidate.case, None, now)
-        verdict = worst([*(stale if candidate.epoch != self.state.epoch else []), verdict, *self._busy()])
-        if not isinstance(verdict, Allow):
-            raise Refused(verdict)
-        permit = Permit(
-            self._new_id(),
-            candidate,
-            self.state.epoch,
-            issued_s=now,
-            expires_s=now + self.policy.permit_ttl_s,
-            start_before_s=now + self.policy.start_within_s,
-            automaton=Automaton(candidate.plan.root, self._retries),
-        )
+        demand(worst([*(stale if candidate.epoch != self.state.epoch else []), verdict, *self._busy()]))
+        expires_s, start_s = now + self.policy.permit_ttl_s, now + self.policy.start_within_s
+        automaton = Automaton(candidate.plan.root, self._retries)
+        permit = Permit(self._new_id(), candidate, self.state.epoch, expires_s, start_s, automaton)
         self._permits.add(permit)
-        hashes = {'policy': self.policy.sha256, 'world': self.catalogue.world_sha256, 'tools': self.catalogue.tools_sha256}
-        self.moment.note('permit', now, verdict, permit=permit.id, plan=candidate.sha256, ttl_s=self.policy.permit_ttl_s, **hashes)
+        held = {'permit': permit.id, 'plan': candidate.sha256, 'ttl_s': self.policy.permit_ttl_s}
+        self.moment.note('permit', now, Allow(), **held, **self._hashes)
         return permit
 
     def plan_bytes(self, permit_id: str) -> bytes:
@@ -164,27 +160,15 @@ class Monitor:
         self.moment.note('ask', now, needs, approval=request.id, plan=candidate.sha256)
         return request, pushed
 
-    def answer(self, approval_id: str, person: str, approve: bool, sha256: str, signature: bytes, now: float) -> Request:
-        """Take a person's answer; a refusal closes the request. A complete one goes to `grant` when the record is durable."""
+    def answer(self, answer: Answer, now: float) -> Request:
+        """Take a person's answer; a no closes the request. A complete one goes to `grant` when the record is durable."""
+        said = {'approval': answer.approval_id[:64], 'person': answer.person[:64], 'approve': answer.approve}
         try:
-            request = self._answer(approval_id, person, approve, sha256, signature, now)
+            request = self._approvals.take(answer, now)
         except Refused as refused:
-            self.moment.note('answer', now, refused.verdict, approval=approval_id[:64], person=person[:64], approve=approve)
+            self.moment.note('answer', now, refused.verdict, **said)
             raise
-        self.moment.note('answer', now, Allow(), approval=approval_id, person=person, approve=approve, plan=sha256)
-        return request
-
-    def _answer(self, approval_id: str, person: str, approve: bool, sha256: str, signature: bytes, now: float) -> Request:
-        check_person(person)
-        request = self._approvals.find(approval_id, now)
-        if sha256 != request.candidate.sha256:
-            raise refuse(Code.APPROVAL_MISMATCH, 'approvals.plan', 'the answer is about another plan than the stored one')
-        if signature:
-            raise refuse(Code.SIGNATURE_REFUSED, 'approvals.signature', 'the policy names no keys; send no signature')
-        if approve:
-            request.agree(person)
-        else:
-            self._approvals.close(approval_id)
+        self.moment.note('answer', now, Allow(), **said, plan=answer.plan_sha256)
         return request
 
     def grant(self, request: Request, now: float) -> Permit:
@@ -203,22 +187,18 @@ class Monitor:
         if isinstance(outcome, Verdict):
             self.moment.note('dispatch', now, outcome, permit=permit_id[:64], step=step_id[:128])
             raise Refused(outcome)
-        goal = dict(outcome.goal)
-        self.moment.note('dispatch', now, Allow(), permit=permit_id, step=step_id, tool=outcome.step.tool, goal=goal, inputs=self.moment.inputs(now))
+        sent = {'permit': permit_id, 'step': step_id, 'tool': outcome.step.tool, 'goal': dict(outcome.goal)}
+        self.moment.note('dispatch', now, Allow(), **sent, inputs=self.moment.inputs(now))
         return outcome
 
     def _authorise(self, permit_id: str, step_id: str, now: float) -> Ticket:
         permit = self._permit(permit_id)
         step = next((item for item in permit.candidate.case.steps if item.id == step_id), Step(step_id, '', {}))
-        verdict = self._judge(permit, permit.facts(step_id), step, now)
-        if not isinstance(verdict, Allow):
-            raise Refused(verdict)
+        demand(self._judge(permit, permit.facts(step_id), step, now))
         step = resolve(step, permit.results)
         goal = goal_of(step, self.catalogue)
         ticket = Ticket(permit_id, step, self.policy.tools[step.tool].tier, goal)
-        verdict = worst(step_findings(self.policy, replace(permit.candidate.case, agreed=True), step))
-        if not isinstance(verdict, Allow):
-            raise Refused(verdict)
+        demand(worst(step_findings(self.policy, replace(permit.candidate.case, agreed=True), step)))
         permit.begin(ticket)
         return ticket
 
@@ -251,7 +231,8 @@ class Monitor:
         if permit is not None:
             outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
             permit.end(ticket, outcome, Result(dict(values), now))
-        self.moment.note('result', now, Allow(), permit=ticket.permit_id, step=ticket.step.id, ok=succeeded, returns=dict(values), text=text[:200])
+        ended = {'permit': ticket.permit_id, 'step': ticket.step.id, 'ok': succeeded, 'text': text[:200]}
+        self.moment.note('result', now, Allow(), **ended, returns=dict(values))
 
     def evaluate(self, permit_id: str, node_id: str, now: float) -> tuple[bool | None, str]:
         """Decide an ``if`` once; None means hold: unknown, and asked again later. Raise Refused where it is not its turn."""
@@ -266,7 +247,8 @@ class Monitor:
             raise refuse(Code.STEP_NOT_ENABLED, 'permit.automaton', f'the plan does not ask {node_id} now')
         value, text = evaluate(node.condition, permit.results, now)
         if value is not None:
-            permit.progress = permit.automaton.record(permit.progress, node_id, Outcome.TRUE if value else Outcome.FALSE)
+            outcome = Outcome.TRUE if value else Outcome.FALSE
+            permit.progress = permit.automaton.record(permit.progress, node_id, outcome)
             permit.is_started = True
         self.moment.note('condition', now, Allow(), permit=permit_id, node=node_id, value=value, text=text)
         return value, text
@@ -293,7 +275,8 @@ class Monitor:
         if not permit.running and (now > permit.expires_s or (not permit.is_started and now > permit.start_before_s)):
             permit.dead = Code.PERMIT_EXPIRED
             self.moment.note('expired', now, Deny(Code.PERMIT_EXPIRED, 'permit.time_to_live', ''), permit=permit.id)
-        elif permit.is_started and not starved and not is_fresh(self.state.executor_at_s, now, self.policy.executor_lease_s):
+        lapsed = not is_fresh(self.state.executor_at_s, now, self.policy.executor_lease_s)
+        if permit.is_started and not starved and lapsed and permit.dead is Code.NONE:
             permit.dead = Code.EXECUTOR_LEASE
             self.moment.lapse(now)
 
@@ -302,8 +285,7 @@ class Monitor:
         self._closed_requests += self._approvals.clear()
 
     def _decide(self, case: Case, step: Step | None, now: float) -> Verdict:
-        outcome = self._guarded(lambda: decide(self.policy, self.state, case, step, now), now)
-        return outcome
+        return self._guarded(lambda: decide(self.policy, self.state, case, step, now), now)
 
     def _guarded(self, ask: Callable[[], T], now: float) -> T | Verdict:
         try:
@@ -319,7 +301,8 @@ class Monitor:
     def view(self, now: float) -> View:
         """Return what is shown: the five states, and why."""
         mode = self.state.signals.get('mode')
-        shown = str(mode.value) if mode is not None and is_fresh(mode.at_s, now, self.policy.signals['mode'].max_age_s) else ''
+        limit_s = self.policy.signals['mode'].max_age_s
+        shown = str(mode.value) if mode is not None and is_fresh(mode.at_s, now, limit_s) else ''
         reason = worst(conditions(self.policy, self.state, 3, now))
         permit = self._permits.live
         number = int(self.state.latch)

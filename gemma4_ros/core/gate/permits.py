@@ -48,7 +48,6 @@ class Permit:
     id: str
     candidate: Candidate
     epoch: int
-    issued_s: float
     expires_s: float
     start_before_s: float
     automaton: Automaton

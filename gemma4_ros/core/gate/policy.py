@@ -11,7 +11,7 @@ from typing import Any
 
 from gemma4_ros.core import documents
 from gemma4_ros.core.errors import PolicyError
-from gemma4_ros.core.gate.policy_schema import POLICY, RISKS
+from gemma4_ros.core.schemas import POLICY, RISKS
 from gemma4_ros.core.strict_yaml import Document
 from gemma4_ros.core.tools import Tool, Toolset
 
@@ -92,7 +92,7 @@ def load_policy(text: str, source: str, toolset: Toolset) -> Policy:
     tools = {name: _tool(document, name, item, toolset) for name, item in raw['tools'].items()}
     for name, item in raw['signals'].items():
         if name in ('mode', 'estop') and 'field' not in item:
-            raise PolicyError(f"{document.at(('signals', name))}: 'field' is missing; the gate needs this signal's value")
+            raise PolicyError(f"{document.at(('signals', name))}: 'field' is missing; the gate needs its value")
     approvals = {
         (tier_of(risk), channel): Approval(**raw['approvals'][risk][channel]) for risk in RISKS for channel in CHANNELS
     }
@@ -124,12 +124,13 @@ def _tool(document: Document, name: str, item: dict[str, Any], toolset: Toolset)
     if tool is None:
         raise PolicyError(f'{where}: unknown tool {name!r}{documents.suggest(name, list(toolset.tools))}')
     hazard = item.get('hazard', '')
-    if hazard and hazard not in document.root['hazards']:
-        raise PolicyError(f'{where}: unknown hazard {hazard!r}{documents.suggest(hazard, list(document.root["hazards"]))}')
+    hazards = list(document.root['hazards'])
+    if hazard and hazard not in hazards:
+        raise PolicyError(f'{where}: unknown hazard {hazard!r}{documents.suggest(hazard, hazards)}')
     if tier_of(item['risk']) < tier_of(tool.risk):
-        raise PolicyError(f'{where}: the risk {item["risk"]!r} is below {tool.risk!r} of the tools file; write at least that')
+        raise PolicyError(f'{where}: {item["risk"]!r} is below {tool.risk!r} of the tools file')
     if tier_of(item['risk']) >= 2 and not hazard:
-        raise PolicyError(f"{where}: 'hazard' is missing; a tool of risk {item['risk']!r} must name the hazard that it brings")
+        raise PolicyError(f"{where}: 'hazard' is missing; a risk of {item['risk']!r} has a hazard")
     args = {key: _argument(document, tool, key, rule) for key, rule in item.get('args', {}).items()}
     return ToolRule(name, tier_of(item['risk']), hazard, args)
 
@@ -142,7 +143,7 @@ def _argument(document: Document, tool: Tool, name: str, item: dict[str, Any]) -
     numeric = arg.type in ('number', 'integer')
     wrong = {'allow', 'deny'} & set(item) if numeric else {'min', 'max', 'unit'} & set(item)
     if wrong or arg.type == 'boolean' or not item:
-        raise PolicyError(f'{where}: names take allow or deny, numbers take min, max and unit; this is of type {arg.type}')
+        raise PolicyError(f'{where}: names take allow or deny, numbers take min, max and unit')
     if numeric and item.get('unit') != arg.unit:
         raise PolicyError(f'{where}: the unit is {item.get("unit")!r}; the tool wants {arg.unit!r}')
     for value in (*item.get('allow', ()), *item.get('deny', ())):
@@ -150,6 +151,6 @@ def _argument(document: Document, tool: Tool, name: str, item: dict[str, Any]) -
             raise PolicyError(f'{where}: unknown {value!r}{documents.suggest(value, list(arg.values))}')
     low, high = float(item.get('min', -math.inf)), float(item.get('max', math.inf))
     if max(low, arg.low) > min(high, arg.high):
-        raise PolicyError(f'{where}: nothing between {low} and {high} {arg.unit} is within the tool\'s {arg.low} to {arg.high}')
+        raise PolicyError(f'{where}: nothing between {low} and {high} {arg.unit} fits the tool')
     allow = frozenset(item['allow']) if 'allow' in item else None
     return ArgumentRule(allow, frozenset(item.get('deny', ())), low, high, item.get('unit', ''))

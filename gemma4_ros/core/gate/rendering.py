@@ -19,7 +19,9 @@ def render(plan: Plan, toolset: Toolset) -> str:
     return '\n'.join(lines)
 
 
-def _lines(node: Node, indent: int, toolset: Toolset, lines: list[str], numbers: dict[str, int], is_alone: bool) -> None:
+def _lines(
+    node: Node, indent: int, toolset: Toolset, lines: list[str], numbers: dict[str, int], is_alone: bool
+) -> None:
     pad = '  ' * indent
     if isinstance(node, Step):
         numbers[node.id] = len(numbers) + 1
@@ -53,7 +55,8 @@ def _step(step: Step, toolset: Toolset, numbers: dict[str, int]) -> str:
     for name, value in step.args.items():
         arg = tool.args[name]
         shown = f'the {value.name} of step {numbers[value.step]}' if isinstance(value, Ref) else _plain(value)
-        parts.append(f'{name.removesuffix("_" + arg.unit) if arg.unit else name} = {shown}{" " + arg.unit if arg.unit else ""}')
+        unit = f' {arg.unit}' if arg.unit else ''
+        parts.append(f'{name.removesuffix(f"_{arg.unit}")} = {shown}{unit}')
     mark = {'completion': ' (inserted)', 'repair': ' (repaired)'}.get(step.origin, '')
     return f'{tool.doc}{": " if parts else ""}{", ".join(parts)}{mark}'
 

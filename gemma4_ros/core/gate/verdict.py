@@ -10,12 +10,12 @@ from typing import ClassVar
 from gemma4_ros.core.errors import GateError
 from gemma4_ros.core.gate.codes import Code
 
-__all__ = ['Allow', 'Deny', 'Hold', 'NeedsApproval', 'Refused', 'Verdict', 'worst']
+__all__ = ['Allow', 'Deny', 'Hold', 'NeedsApproval', 'Refused', 'Verdict', 'demand', 'refuse', 'worst']
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One decision: a stable code, the rule that decided, the hazard that the rule answers, and the gate's own words."""
+    """One decision: a stable code, the rule that decided, the hazard that it answers, and the gate's own words."""
 
     decision: ClassVar[int] = 3
     name: ClassVar[str] = 'deny'
@@ -91,3 +91,9 @@ class Refused(GateError):
 def refuse(code: Code, rule: str, text: str, hazard: str = '') -> Refused:
     """Make the exception that denies."""
     return Refused(Deny(code, rule, text, hazard))
+
+
+def demand(verdict: Verdict) -> None:
+    """Raise Refused unless the verdict allows."""
+    if not isinstance(verdict, Allow):
+        raise Refused(verdict)

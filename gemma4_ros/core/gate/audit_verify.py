@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verify an audit log. The running gate does not use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gemma4_ros.core.gate.audit import GENESIS, digest_of, dump
+
+__all__ = ['Report', 'verify']
+
+MAX_LINE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What verification found; ``line`` is the first bad one, 1-based, 0 where all are good."""
+
+    records: int
+    last_hash: str
+    line: int = 0
+    problem: str = ''
+
+
+def verify(lines: Iterable[bytes]) -> Report:
+    """Check that the lines are one unbroken chain from its first record on; cutting the end off cannot be seen here."""
+    last, count = GENESIS, 0
+    for number, line in enumerate(lines, 1):
+        problem, digest = _check(line, count, last)
+        if problem:
+            return Report(count, last, number, problem)
+        last, count = digest, count + 1
+    if not count:
+        return Report(0, last, 1, 'the log is empty; a log starts with a record of the start')
+    return Report(count, last)
+
+
+def _check(line: bytes, number: int, last: str) -> tuple[str, str]:
+    if not line.endswith(b'\n') or len(line) > MAX_LINE:
+        return 'the line is cut off, or longer than 1 MiB', ''
+    try:
+        record = json.loads(line, parse_constant=_constant)
+    except (ValueError, RecursionError):
+        return 'the line is not JSON', ''
+    if not isinstance(record, dict) or not isinstance(record.get('hash'), str):
+        return 'the line is no record', ''
+    digest = str(record.pop('hash'))
+    if record.get('n') != number or record.get('prev') != last:
+        return f'the record does not follow number {number - 1}: something was removed, added or moved', ''
+    if digest_of(record) != digest or dump({**record, 'hash': digest}) + b'\n' != line:
+        return 'the record was changed', ''
+    return '', digest
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f'{name} is no JSON')
