@@ -187,7 +187,9 @@ class ExecutorNode(Node):
 
     async def _close(self, permit_id: str, result: ExecutePlan.Result) -> None:
         request = {'permit_id': permit_id, 'outcome': result.outcome, 'text': result.error_msg}
-        end = await self._gate_clients.call('service', 'gemma4_ros/srv/ClosePermit', 'gate/close', request, FIND_S, ANSWER_S)
+        end = await self._gate_clients.call(
+            'service', 'gemma4_ros/srv/ClosePermit', 'gate/close', request, FIND_S, ANSWER_S
+        )
         if end.outcome is not Outcome.SUCCEEDED or not end.result['closed']:
             why = end.result.get('text') or end.text
             self.get_logger().warning(f'permit not closed: permit={permit_id} {why}')

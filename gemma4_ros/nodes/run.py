@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run one node, or several composed in one process, until a signal: the only place that spins and handles signals.
 
-``python -m gemma4_ros.nodes.run gate --ros-args -p name:=value`` or ``… run composed planner copilot --ros-args …``.
-A node may have a method ``shutdown()``, plain or ``async``; it is called (and awaited, while callbacks go on) before the end.
+``python -m gemma4_ros.nodes.run gate --ros-args -p name:=value``, or composed: ``… run planner copilot --ros-args …``.
+A node may have a method ``shutdown()``, plain or ``async``; it is called (and awaited, while callbacks go on) before
+the process ends.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str
-        A node's name, or ``composed`` and several, then ``--ros-args …``.
+        The node's name, or the names of several composable ones, then ``--ros-args …``.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         names, ros_args = _split(list(sys.argv[1:] if argv is None else argv))
         return _run(names, ros_args)
     except Gemma4Error as error:
-        print(f'gemma4_ros: {error}', file=sys.stderr)
+        _say(str(error))
         return MISCONFIGURED
 
 
@@ -79,18 +80,23 @@ def bring_up(node: Node) -> bool:
     return True
 
 
+def _say(text: str) -> None:
+    """Write to stderr; the log of ROS may not work yet, or any more."""
+    sys.stderr.write(f'gemma4_ros: {text}\n')
+
+
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
     cut = argv.index('--ros-args') if '--ros-args' in argv else len(argv)
     names, ros_args = argv[:cut], argv[cut:]
-    if names and names[0] == 'composed':
-        names = names[1:]
-    elif len(names) > 1:
-        raise ConfigError(f'unexpected argument {names[1]!r}; several nodes need "composed" in front')
+    names = names[1:] if names[:1] == ['composed'] else names
     if not names:
         raise ConfigError(f'name the node to run: {", ".join(NODES)}')
     for name in names:
         if name not in NODES:
             raise ConfigError(f'there is no node {name!r}; there are {", ".join(NODES)}')
+    alone = [process.name for process in TABLE if process.name in names and not process.composable]
+    if len(names) > 1 and alone:
+        raise ConfigError(f'{alone[0]} runs in a process of its own and is never composed')
     return names, ros_args
 
 
@@ -133,7 +139,7 @@ def _spin(executor: SingleThreadedExecutor, stopped: threading.Event) -> int:
         except ExternalShutdownException:
             break
         except Exception:  # noqa: BLE001 - a callback failed: say it and end, whoever supervises restarts
-            print(f'gemma4_ros: a callback failed\n{traceback.format_exc()}', file=sys.stderr)
+            _say(f'a callback failed\n{traceback.format_exc()}')
             return CRASHED
     return DONE
 
@@ -168,7 +174,7 @@ def _reported(node: Node, what: str) -> Iterator[None]:
     try:
         yield
     except Exception:  # noqa: BLE001 - one node that cannot end must not keep the others from ending
-        print(f'gemma4_ros: {what} of {node.get_name()} failed\n{traceback.format_exc()}', file=sys.stderr)
+        _say(f'{what} of {node.get_name()} failed\n{traceback.format_exc()}')
 
 
 @contextlib.contextmanager

@@ -3,9 +3,20 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ['TABLE', 'Process', 'processes']
+from gemma4_ros.core.errors import ConfigError
+
+__all__ = ['ENVIRONMENT', 'TABLE', 'Process', 'command', 'parameter_files', 'processes']
+
+ENVIRONMENT = {
+    'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA',  # without it frames are lost
+    'GEMMA4_DIE_WITH_PARENT': '1',  # no orphans
+}
+"""Set for every process that is started from this table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +36,8 @@ class Process:
         Launch arguments that it takes as parameters of the same name.
     optional : bool
         The stack goes on without it.
+    respawn : bool
+        It is started again when it ends by itself. The gate comes back disarmed, the deadman keeps a person in the way.
 
     """
 
@@ -32,8 +45,9 @@ class Process:
     on_robot: bool = True
     in_sim: bool = True
     composable: bool = False
-    parameters: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ('config',)
     optional: bool = False
+    respawn: bool = True
 
     @property
     def target(self) -> str:
@@ -43,23 +57,23 @@ class Process:
 
 
 # In the order of starting; they are stopped in the opposite order. The deadman stands before the gate, so that there is
-# never a gate without one.
+# never a gate without one, and the executor after it.
 TABLE: tuple[Process, ...] = (
-    Process('cell', on_robot=False, parameters=('config',)),
-    Process('deadman', parameters=('config',)),
-    Process('gate', parameters=('config',)),
-    Process('recorder', parameters=('config',), optional=True),
+    Process('cell', on_robot=False, respawn=False),
+    Process('deadman'),
+    Process('gate'),
+    Process('recorder', optional=True),
     Process('gemma', parameters=('config', 'model')),
-    Process('perception', composable=True, parameters=('config',)),
-    Process('planner', composable=True, parameters=('config',)),
-    Process('executor', parameters=()),
-    Process('speech', composable=True, parameters=('config',), optional=True),
-    Process('spotter', parameters=('config',), optional=True),
-    Process('copilot', composable=True, parameters=('config',)),
+    Process('perception', composable=True),
+    Process('planner', composable=True),
+    Process('executor'),
+    Process('speech', composable=True, optional=True),
+    Process('spotter', optional=True),
+    Process('copilot', composable=True),
 )
 
 
-def processes(*, sim: bool, composed: bool) -> tuple[tuple[Process, ...], ...]:
+def processes(*, sim: bool, composed: bool, only: Collection[str] = ()) -> tuple[tuple[Process, ...], ...]:
     """
     Group the nodes into processes, in the order of starting.
 
@@ -69,11 +83,68 @@ def processes(*, sim: bool, composed: bool) -> tuple[tuple[Process, ...], ...]:
         With the simulated cell instead of a robot.
     composed : bool
         The composable nodes share one process, which starts where the first of them stands.
+    only : collection of str
+        Names of the nodes that this computer runs; empty: all.
+
+    Raises
+    ------
+    ConfigError
+        `only` names a node that there is not.
 
     """
+    unknown = set(only) - {process.name for process in TABLE}
+    if unknown:
+        raise ConfigError(
+            f'there is no node {min(unknown)!r}; there are {", ".join(process.name for process in TABLE)}'
+        )
     wanted = [process for process in TABLE if (process.in_sim if sim else process.on_robot)]
-    if not composed:
-        return tuple((process,) for process in wanted)
+    wanted = [process for process in wanted if not only or process.name in only]
     together = tuple(process for process in wanted if process.composable)
-    groups = [together if process is together[0] else (process,) for process in wanted if process not in together[1:]]
-    return tuple(groups)
+    if not composed or len(together) < 2:
+        return tuple((process,) for process in wanted)
+    return tuple(
+        together if process is together[0] else (process,) for process in wanted if process not in together[1:]
+    )
+
+
+def parameter_files(group: tuple[Process, ...], config: Path) -> list[Path]:
+    """Return the parameter files of a process that lie in a configuration folder."""
+    files = [config / 'params' / f'{process.name}.param.yaml' for process in group]
+    return [file for file in files if file.is_file()]
+
+
+def command(
+    group: tuple[Process, ...],
+    values: dict[str, str],
+    *,
+    parameters_from: Path,
+    namespace: str = '',
+    log_level: str = '',
+) -> list[str]:
+    """
+    Return the command line of one process, for those who start it without ros2 launch.
+
+    Parameters
+    ----------
+    group : tuple of Process
+        One element of what `processes` returns.
+    values : dict
+        ``config`` and ``model``; empty ones are left to the nodes.
+    parameters_from : Path
+        Configuration folder whose ``params/`` are read.
+    namespace, log_level : str
+        For all nodes; empty: none, info.
+
+    """
+    line = [sys.executable, '-m', 'gemma4_ros.nodes.run', *(process.name for process in group)]
+    line.append('--ros-args')
+    for file in parameter_files(group, parameters_from):
+        line += ['--params-file', str(file)]
+    for name in sorted({name for process in group for name in process.parameters}):
+        if values.get(name):
+            line += ['-p', f'{name}:={values[name]}']
+    if namespace:
+        line += ['-r', f'__ns:=/{namespace.strip("/")}']
+    if log_level:
+        line += ['--log-level', log_level]
+    return line

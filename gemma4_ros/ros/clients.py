@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls of controllers: action and service clients by type name, made when they are needed.
 
-A call goes through requested, sent, accepted, running, done and ends in exactly one `CallOutcome`: also when the controller
-never answers, refuses, dies or answers late. Nothing here blocks; a goal that is accepted after its call has ended is
-cancelled at once.
+A call goes through requested, sent, accepted, running, done and ends in exactly one `CallOutcome`: also when the
+controller never answers, refuses, dies or answers late. Nothing here blocks; a goal that is accepted after its call has
+ended is cancelled at once.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class ControllerClients:
         result_timeout_s : float
             From the acceptance (a service: from sending) to the result; then the goal is cancelled.
         on_feedback, on_state : callable
-            Get feedback as JSON, and ``(state, text)`` with states requested, sent, accepted, running, cancelling, done.
+            Get feedback as JSON, and ``(state, text)``: requested, sent, accepted, running, cancelling, done.
         cancel_from : Cancellable
             Looked at every 20 ms; a goal handle of an action server, say.
         cancel_acknowledge_s : float
@@ -170,7 +170,7 @@ class ControllerClients:
         """Whether somebody serves the endpoint now."""
         if kind == 'action':
             return bool(self._action(type_name, endpoint).server_is_ready())
-        return self._service(type_name, endpoint).service_is_ready()
+        return bool(self._service(type_name, endpoint).service_is_ready())
 
     def shutdown(self) -> None:
         """Destroy every client; calls that wait get no outcome any more."""

@@ -35,7 +35,7 @@ class CallOutcome:
     Parameters
     ----------
     outcome : Outcome
-        SUCCEEDED, FAILED, CANCELLED, LOST or TIMED_OUT; SUCCEEDED is the controller's word, no success condition was checked.
+        SUCCEEDED (the controller's word; no success condition was checked), FAILED, CANCELLED, LOST or TIMED_OUT.
     code : int
         0 or a 4xx code of core/errors.py.
     text : str

@@ -2,8 +2,8 @@
 """Slow work in threads and waiting with a deadline, for ``async def`` callbacks of a single-threaded executor.
 
 An awaited future that another thread completes resumes a callback only when the executor is woken; everything here does
-that. Action callbacks run outside of callback groups; an ``async def`` callback of a service or topic holds its group while
-it waits: give it `Workers.group`, or nothing else of that group is called meanwhile.
+that. Action callbacks run outside of callback groups; an ``async def`` callback of a service or topic holds its group
+while it waits: give it `Workers.group`, or nothing else of that group is called meanwhile.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class Workers:
                     on_cancel()
                 break
             await self.until(future, CANCEL_POLL_S)
-        return await future  # type: ignore[return-value]
+        result: T = await future
+        return result
 
     async def sleep(self, seconds: float) -> None:
         """Wait for `seconds` of steady time."""
@@ -127,7 +128,7 @@ class Workers:
         self._set_alarm(timeout_s, alarm)
         await alarm
         future.remove_done_callback(ring)
-        return future.done()
+        return bool(future.done())
 
     async def wait_for(self, predicate: Callable[[], bool], deadline_s: float, poll_s: float = CANCEL_POLL_S) -> bool:
         """Wait until `predicate` holds, but at most `deadline_s`; say whether it does."""

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
-ros2_numpy = pytest.importorskip('ros2_numpy', reason='ros2_numpy is not installed here; install it to compare with it')
+pytest.importorskip('ros2_numpy', reason='ros2_numpy is not installed here; install it to compare with it')
 
+import ros2_numpy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 

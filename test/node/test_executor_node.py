@@ -18,6 +18,9 @@ pytest.importorskip('rclpy')
 
 import rclpy
 import rfc8785
+from gemma4_ros.action import DispatchStep, ExecutePlan
+from gemma4_ros.msg import Heartbeat, TreeNode, TreeState
+from gemma4_ros.srv import ClosePermit, EvaluateCondition, GetPlan
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -25,12 +28,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
-from gemma4_ros.action import DispatchStep, ExecutePlan
-from gemma4_ros.msg import Heartbeat, TreeNode, TreeState
 from gemma4_ros.nodes.executor_node import ExecutorNode
 from gemma4_ros.ros import qos
 from gemma4_ros.ros.workers import Workers
-from gemma4_ros.srv import ClosePermit, EvaluateCondition, GetPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

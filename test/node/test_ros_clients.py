@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Controllers that answer, refuse, stay silent, lie, die or come late: one outcome each, and the executor never blocks."""
+"""Controllers that answer, refuse, stay silent, die or come late: one outcome each, and the executor never blocks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
+from gemma4_ros.action import Dock
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.context import Context
@@ -19,7 +20,6 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
-from gemma4_ros.action import Dock
 from gemma4_ros.ros.clients import CallOutcome, ControllerClients, Outcome
 from gemma4_ros.ros.workers import Workers
 

@@ -14,6 +14,9 @@ pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticStatus
+from gemma4_ros.action import DriveTo, MakePlan, OperateValve
+from gemma4_ros.msg import Fact, GateState, Reading, TreeState
+from gemma4_ros.srv import AdmitPlan, SetFacts
 from geometry_msgs.msg import PoseWithCovariance
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,12 +33,9 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_srvs.srv import SetBool, Trigger
 from unique_identifier_msgs.msg import UUID
 
-from gemma4_ros.action import DriveTo, MakePlan, OperateValve
 from gemma4_ros.core.errors import ConversionError
-from gemma4_ros.msg import Fact, GateState, Reading, TreeState
 from gemma4_ros.ros.convert import describe, message_class, to_json, to_message
 from gemma4_ros.ros.types import FLOATS, INTEGERS, fields, request_class, result_class
-from gemma4_ros.srv import AdmitPlan, SetFacts
 
 pytestmark = pytest.mark.ros
 

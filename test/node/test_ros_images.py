@@ -15,12 +15,12 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from gemma4_ros.msg import AudioChunk
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from gemma4_ros.core.errors import AudioError, ConversionError
-from gemma4_ros.msg import AudioChunk
 from gemma4_ros.ros.images import from_rgb, from_samples, to_compressed, to_rgb, to_samples
 
 pytestmark = pytest.mark.ros

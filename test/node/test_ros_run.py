@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 pytest.importorskip('rclpy')
 
+from gemma4_ros.nodes import run
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.ros
 
@@ -71,6 +73,11 @@ sys.exit(run.main(sys.argv[1:]))
 """
 
 
+# this copy of the code first, wherever the script lies
+ROOT = str(Path(run.__file__).parents[2])
+ENVIRONMENT = {**os.environ, 'PYTHONPATH': os.pathsep.join([ROOT, os.environ.get('PYTHONPATH', '')])}
+
+
 class Running:
     """One process whose output is waited for with a deadline."""
 
@@ -81,7 +88,7 @@ class Running:
             [sys.executable, str(script), *argv],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+            env=ENVIRONMENT,
         )
         self.output = ''
 
@@ -157,7 +164,7 @@ def test_a_callback_that_raises_ends_the_process(tmp_path: Path, running: list[R
     [
         ((), 'name the node to run'),
         (('nobody',), "no node 'nobody'"),
-        (('toy', 'plain'), 'need "composed" in front'),
+        (('toy', 'gate'), 'gate runs in a process of its own'),
         (('toy', '--ros-args', '-p'), 'wrong --ros-args'),
     ],
 )
@@ -185,7 +192,10 @@ def test_a_node_ends_with_its_parent_where_asked(tmp_path: Path, running: list[R
     one = Running.__new__(Running)
     one.output = ''
     one.process = subprocess.Popen(
-        [sys.executable, str(script), str(toy), 'toy'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, str(script), str(toy), 'toy'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=ENVIRONMENT,
     )
     running.append(one)
     one.wait_for('active')

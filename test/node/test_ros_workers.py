@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip('rclpy')
 
 import rclpy
+from gemma4_ros.action import Dock
 from rclpy.action import ActionClient, ActionServer, CancelResponse
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from gemma4_ros.action import Dock
 from gemma4_ros.ros.workers import Workers
 
 if TYPE_CHECKING:

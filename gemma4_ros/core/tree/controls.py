@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Control nodes that py_trees lacks: a parallel that lets its children end, a bounded repeat, and the gate's ``if``.
 
-The sequence is py_trees' own, with memory; its selector forgets what failed before, which displays need. All follow the gate's automaton: a decided parallel starts nothing more
-and is done when its last running child has ended.
+The sequence is py_trees' own, with memory; its selector forgets what failed before, which displays need. All follow the
+gate's automaton: a decided parallel starts nothing more and is done when its last running child has ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ['Draining', 'FallbackNode', 'IfNode', 'RepeatNode']
 
 
 class Draining(Composite):
-    """Parallel: ``all`` fails with its first failure, ``any`` succeeds with its first success; the others are then cancelled."""
+    """Parallel: ``all`` fails with its first failure, ``any`` succeeds with its first success; others are cancelled."""
 
     def __init__(self, name: str, policy: Literal['all', 'any'], session: Session) -> None:
         super().__init__(name)
@@ -41,7 +41,7 @@ class Draining(Composite):
                 if child.status != Status.INVALID:
                     child.stop(Status.INVALID)
         for child in self.children:
-            if child.status == Status.RUNNING or (child.status == Status.INVALID and not self.is_draining):
+            if child.status is Status.RUNNING or (child.status is Status.INVALID and not self.is_draining):
                 yield from child.tick()
                 if child.status == self._decisive and not self.is_draining:
                     self.is_draining = True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One plan that is being carried out. It is ticked when something happened, or when `wake_s` has come; nothing polls."""
+"""One plan that is being carried out. It is ticked when something happened or `wake_s` has come; nothing polls."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ class TreeLimits:
     cancel_grace_s : float
         How long after that cancel the answer may still come before it counts as lost.
     settle_s : float
-        Beside others in a parallel, the gate may deny a step because it knows already that the parallel is decided; how long
-        the tree waits to learn of that before the denial ends the plan.
+        In a parallel, the gate may deny a step because it knows already that the parallel is decided; how long the tree
+        waits to learn of that before the denial ends the plan.
 
     """
 

@@ -27,7 +27,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a step: started, held, retrying, recovering, succeeded, failed, cancelled, paused, resumed."""
+    """What happened to a step: started, held, retrying, recovering, succeeded, failed, cancelled, paused, resumed."""
 
     step_id: str
     state: str
