@@ -67,8 +67,8 @@ def check(
     proposer: Proposer = 'operator',
     as_json: AsJson = False,
 ) -> None:
-    """Judge PLAN exactly as the node would. Exit 0 allowed, 3 needs approval, 4 refused. Example: gemma4 gate check plan.json"""
-    with _errors():
+    """Judge PLAN as the node would. Exit 0 allowed, 3 needs people, 4 refused. Example: gemma4 gate check plan.json"""
+    with _Errors():
         rules, catalogue = load_gate(_files(config, world, tools, policy))
         monitor = Monitor(rules, catalogue, 'offline', lambda: 'offline', _Nowhere())
         now = time.monotonic()
@@ -102,7 +102,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say rule by rule why PLAN is allowed or not. Example: gemma4 gate explain plan.json"""
-    with _errors():
+    with _Errors():
         rules, catalogue = load_gate(_files(config, world, tools, policy))
         now = time.monotonic()
         lines = explain_plan(
@@ -130,8 +130,8 @@ def lint(
     tools: ToolsFiles = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find unreachable, contradictory and over-wide rules. Exit 0 nothing found, 4 something. Example: gemma4 gate lint policy.yaml"""
-    with _errors():
+    """Find useless, contradictory and wide rules. Exit 0 none, 4 some. Example: gemma4 gate lint policy.yaml"""
+    with _Errors():
         rules, catalogue = load_gate(_files(config, world, tools, policy))
     found = lint_policy(rules, catalogue)
     if as_json:
@@ -145,8 +145,8 @@ def lint(
 def audit_verify(
     log: Annotated[Path, typer.Argument(help='a log, or a folder of logs')], as_json: AsJson = False
 ) -> None:
-    """Check that no record was changed, removed or moved. Exit 0 unbroken, 4 broken. Example: gemma4 gate audit verify FILE"""
-    with _errors():
+    """Check that no record was changed or removed. Exit 0 unbroken, 4 broken. Example: gemma4 gate audit verify FILE"""
+    with _Errors():
         logs = sorted(log.glob('audit-*.jsonl')) if log.is_dir() else [log]
         if not logs:
             raise ConfigError(f'no audit-*.jsonl in {log}')
@@ -177,7 +177,7 @@ def disarm(person: Person = '', wait: Wait = 5.0) -> None:
 @app.command()
 def reset(person: Person = '', wait: Wait = 5.0) -> None:
     """Clear a latched stop of deadman and gate; the gate is disarmed afterwards. Example: gemma4 gate reset"""
-    with _errors(), _gate(wait) as gate:
+    with _Errors(), _gate(wait) as gate:
         for node in ('deadman', 'gate'):
             if gate.is_latched(node):
                 print(gate.set_armed(f'{node}/set_armed', 2, person or getpass.getuser()))
@@ -194,7 +194,7 @@ def approve(
     wait: Wait = 5.0,
 ) -> None:
     """Read what the gate asks, in the gate's own words, and answer it. Example: gemma4 gate approve --person anna"""
-    with _errors(), _gate(wait) as gate:
+    with _Errors(), _gate(wait) as gate:
         request = gate.open_request(approval_id)
         print(_visible(f'{request.proposer} proposed, plan {request.plan_sha256[:12]}:\n{request.rendering}'))
         if not (yes or no or typer.confirm('Shall the robot do this?')):
@@ -202,7 +202,7 @@ def approve(
         print(gate.answer(request, person or getpass.getuser(), approve=not no))
 
 
-# Files -----------------------------------------------------------------------------------------------------------------
+# Files ---------------------------------------------------------------------------------------------------------------
 def _files(config: str, world: str, tools: list[str] | None, policy: Path | None) -> GateFiles:
     files = GateFiles(config, world, tuple(tools or CELL_TOOLS))
     return files if policy is None else replace(files, policy=str(policy.resolve()))
@@ -290,7 +290,7 @@ class _Nowhere:
         """Keep nothing: an offline check decides about nothing."""
 
 
-class _errors:
+class _Errors:
     """One sentence and an exit code instead of a traceback."""
 
     def __enter__(self) -> None:
@@ -306,15 +306,15 @@ def _fail(text: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-# The running gate ------------------------------------------------------------------------------------------------------
+# The running gate ----------------------------------------------------------------------------------------------------
 def _set_armed(service: str, command: int, person: str, wait: float) -> None:
-    with _errors(), _gate(wait) as gate:
+    with _Errors(), _gate(wait) as gate:
         print(gate.set_armed(service, command, person or getpass.getuser()))
 
 
 def _gate(wait: float) -> Any:
     try:
-        from gemma4_ros.cli.gate_client import GateClient  # noqa: PLC0415 - the offline commands need no ROS
+        from gemma4_ros.cli.gate_client import GateClient
     except ImportError as error:
         _fail(
             f'ROS 2 or the built package is not there ({error}); run make setup, or source install/local_setup.sh',

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node ``deadman``: when the gate falls silent or a stop arrives, cancel every goal of every controller, latched.
 
-On purpose small, in its own process and with few imports: it works when everything else is dead. It never starts anything.
+On purpose small, in its own process and with few imports: it works when everything else is dead. It starts nothing.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from rclpy.action.server import ServerGoalHandle
 
@@ -117,8 +117,10 @@ class Dispatcher:
                 tell(goal, state, text)
 
         face, times = tool.interface, (ACCEPT_TIMEOUT_S, tool.timeout_s)
-        watched: dict[str, Any] = {'on_state': on_state, 'cancel_from': watch, 'cancel_acknowledge_s': tool.cancel_acknowledge_s}
-        return await self._clients.call(face.kind, face.type, face.name, ticket.goal, *times, **watched)
+        names, acknowledge_s = (face.kind, face.type, face.name), tool.cancel_acknowledge_s
+        return await self._clients.call(
+            *names, ticket.goal, *times, on_state=on_state, cancel_from=watch, cancel_acknowledge_s=acknowledge_s
+        )
 
 
 def _judged(tool: Tool, end: CallOutcome) -> tuple[dict[str, Scalar], CallOutcome]:
@@ -146,11 +148,10 @@ def returned_values(tool: Tool, result: Mapping[str, Any]) -> dict[str, Scalar]:
     values: dict[str, Scalar] = {}
     for name, returned in tool.returns.items():
         value: Any = _at(result, returned.field)
-        if not isinstance(value, _TYPES[returned.type]) or (isinstance(value, bool) and returned.type != 'boolean'):
-            continue
-        if isinstance(value, float) and not math.isfinite(value):
-            continue
-        values[name] = value[:1024] if isinstance(value, str) else value
+        is_bool = isinstance(value, bool)
+        is_finite = not isinstance(value, float) or math.isfinite(value)
+        if isinstance(value, _TYPES[returned.type]) and is_bool == (returned.type == 'boolean') and is_finite:
+            values[name] = value[:1024] if isinstance(value, str) else cast('Scalar', value)
     return values
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The deadman as its own process: the gate dies, a stop arrives, goals are accepted late; the controller counts cancels."""
+"""The deadman as its own process: the gate dies, a stop arrives, goals come late; the controller counts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate over real DDS: what reaches a controller is counted at the controller, never taken from the gate's answer."""
+"""The gate over real DDS: what reaches a controller is counted there, never taken from the gate's answer."""
 
 from __future__ import annotations
 

@@ -41,10 +41,10 @@ def test_any_changed_byte_shows(index: int, flip: int) -> None:
         [],
         LINES[1:],
         LINES[:2] + LINES[3:],
-        LINES[:2] + [LINES[3], LINES[2]] + LINES[4:],
+        [*LINES[:2], LINES[3], LINES[2], *LINES[4:]],
         LINES[:3] + LINES[2:],
-        LINES[:-1] + [LINES[-1][:-1]],
-        LINES[:-1] + [LINES[-1][:20] + b'\n'],
+        [*LINES[:-1], LINES[-1][:-1]],
+        [*LINES[:-1], LINES[-1][:20] + b'\n'],
         [b'\n', *LINES],
         [b'[]\n'],
         [b'[' * 100_000 + b'\n'],
@@ -71,7 +71,7 @@ def test_file_starts_with_the_end_of_the_log_before(tmp_path: Path) -> None:
     before, after = records(first.path), records(second.path)
     assert (after[0]['previous_log'], after[0]['previous_hash']) == (first.path.name, before[-1]['hash'])
     assert before[1]['value'] == 'nan'
-    assert os.stat(first.path).st_mode & 0o777 == 0o640
+    assert first.path.stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize('call', ['write', 'fdatasync'])

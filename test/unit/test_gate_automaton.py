@@ -30,7 +30,7 @@ def walk_to(automaton: Automaton, *events: Event) -> Progress:
     return progress
 
 
-# The interpreter: (status, enabled, how many events it consumed, whether something runs) -------------------------------
+# The interpreter: status, enabled, how many events it consumed, whether something runs -------------------------------
 def replay(node: Node, path: str, events: list[Event]) -> tuple[Status, set[str], int, bool]:
     below = path.rstrip('/')
     if isinstance(node, Step):

@@ -42,10 +42,11 @@ def code_of(raw: bytes) -> Code:
     try:
         decode(raw)
     except Refused as refused:
-        assert refused.verdict.name == 'deny' and refused.verdict.rule.startswith('admission.')
-        assert refused.verdict.text.isprintable()
-        return refused.verdict.code
-    return Code.NONE
+        verdict = refused.verdict
+    else:
+        return Code.NONE
+    assert verdict.name == 'deny' and verdict.rule.startswith('admission.') and verdict.text.isprintable()
+    return verdict.code
 
 
 def changed(path: list[Any], value: Any) -> bytes:

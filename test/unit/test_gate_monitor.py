@@ -493,7 +493,7 @@ def test_no_step_starts_without_a_live_permit_in_an_armed_gate(events: list[str]
                     ticket = gate.monitor.authorise(permit, step_id, gate.now)
                     gate.monitor.confirm(ticket, gate.now)
                     tickets.append(ticket)
-                    held = gate.monitor._permits.find(permit)  # noqa: SLF001 - the invariant is about it
+                    held = gate.monitor._permits.find(permit)
                     assert held is not None and held.dead is Code.NONE and held.epoch == moment.state.epoch
                     assert moment.state.latch is Latch.ARMED and moment.state.audit_ok
                     assert moment.state.signals['estop'].value is False

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The plan's control flow as an automaton over outcomes that the gate recorded itself.
 
-A behaviour tree with memory (Colledanchise and Ogren, "Behavior Trees in Robotics and AI", 2018), bounded: attempts of every
-step, rounds of every repeat, and each ``if`` decided once at entry. What it does not enable is not dispatched.
+A behaviour tree with memory (Colledanchise and Ogren, "Behavior Trees in Robotics and AI", 2018), bounded: attempts of
+every step, rounds of every repeat, and each ``if`` decided once at entry. What it does not enable is not dispatched.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """Attempts of a step that have ended, recoveries done since the last, and what runs now (0 nothing, 1 step, 2 recovery)."""
+    """Ended attempts of a step, recoveries done since, and what runs now (0 nothing, 1 step, 2 recovery)."""
 
     attempts: int = 0
     recovered: int = 0
@@ -71,7 +71,7 @@ class Automaton:
     root : Node
         The plan's tree.
     retries : mapping of str to (int, tuple of str)
-        For each tool: how often a step is tried again, and the tools that run, in order and once each, between two tries.
+        For each tool: how often a step is tried again, and the tools that run between two tries, in order, once each.
 
     """
 
@@ -230,7 +230,7 @@ def _branch(path: str, choice: bool) -> str:
 
 
 def _joined(node: Parallel, found: list[Status]) -> Status:
-    """Decide a parallel node from its children: ``all`` fails with the first failure, ``any`` succeeds with the first success."""
+    """Decide a parallel node: ``all`` fails with the first failure, ``any`` succeeds with the first success."""
     decisive = Status.FAILED if node.policy == 'all' else Status.SUCCEEDED
     if decisive in found:
         return decisive

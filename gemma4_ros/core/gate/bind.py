@@ -75,7 +75,7 @@ def _check_reference(step: Step, arg: Arg, ref: Ref, returned: Return, unit: str
 
 def _check_condition(condition: Condition, steps: Mapping[str, Step], catalogue: Catalogue, path: str) -> None:
     returned, unit = _returned(condition.ref, steps, catalogue, path)
-    if isinstance(condition.value, bool) or isinstance(condition.value, str):
+    if isinstance(condition.value, bool | str):
         kinds: tuple[str, ...] = ('boolean',) if isinstance(condition.value, bool) else ('string',)
         if condition.op not in ('==', '!='):
             raise _bad(f'{path}: {condition.op} compares numbers only')

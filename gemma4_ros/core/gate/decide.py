@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decision, pure: policy, state, plan and step in, one verdict out. Every rule is asked; the gravest answer counts."""
+"""The decision, pure: policy, state, plan and step in, a verdict out. All rules are asked; the gravest counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PermitFacts:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A plan before the gate: its steps, recoveries included, who proposed it, and whether the people it needs have agreed."""
+    """A plan before the gate: steps and recoveries, who proposed it, and whether the people it needs have agreed."""
 
     steps: tuple[Step, ...]
     proposer: str
@@ -40,7 +40,7 @@ class Case:
 
 
 def decide(policy: Policy, state: State, plan: Case, step: Step | None, now: float) -> Verdict:
-    """Judge a whole plan (``step`` None) or one step of a permit with its arguments resolved. ``now`` is steady time, s."""
+    """Judge a whole plan (``step`` None) or one resolved step of a permit. ``now`` is steady time, s."""
     return worst(findings(policy, state, plan, step, now))
 
 

@@ -34,8 +34,8 @@ def decode(raw: bytes) -> Plan:
     """
     Turn bytes into a plan; raise Refused with the code of the first rule that fails.
 
-    In order: size, strict UTF-8, nesting and number of steps before anything is parsed, strict JSON, RFC 8785 form, schema,
-    typed rebuild that gives the same document back, visible text only, references to earlier steps.
+    In order: size, strict UTF-8, nesting and number of steps before anything is parsed, strict JSON, RFC 8785 form,
+    schema, typed rebuild that gives the same document back, visible text only, references to earlier steps.
     """
     if len(raw) > MAX_BYTES:
         raise refuse(Code.TOO_LARGE, 'admission.size', f'{len(raw)} bytes or more; at most {MAX_BYTES} are taken')
@@ -140,5 +140,6 @@ def _check_texts(value: Any) -> None:
         for item in value:
             _check_texts(item)
     elif isinstance(value, str) and not (value.isascii() and value.isprintable()):
-        if any(unicodedata.category(char) in _HIDDEN for char in value) or not unicodedata.is_normalized('NFC', value):
+        hidden = any(unicodedata.category(char) in _HIDDEN for char in value)
+        if hidden or not unicodedata.is_normalized('NFC', value):
             raise refuse(Code.TEXT_REFUSED, 'admission.text', Code.TEXT_REFUSED.meaning)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What in a valid policy is useless, contradictory or wider than its writer may think. The running gate does not use it."""
+"""What in a valid policy is useless, contradictory or wider than it looks. The running gate does not use it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _tools(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
     for rule in policy.tools.values():
         for recovery in catalogue.toolset.tools[rule.name].recover:
             if recovery not in policy.tools:
-                yield f'policy.tools.{rule.name}: its recovery {recovery} is not listed, so every plan with it is denied'
+                yield f'policy.tools.{rule.name}: its recovery {recovery} is not listed: plans with it are denied'
         for name, limits in rule.args.items():
             yield from _argument(
                 f'policy.tools.{rule.name}.args.{name}', limits, catalogue.toolset.tools[rule.name].args[name]
@@ -78,9 +78,9 @@ def _approvals(policy: Policy) -> Iterator[str]:
 def _modes(policy: Policy) -> Iterator[str]:
     for mode in ('MANUAL', 'MAINTENANCE'):
         if policy.modes[mode] >= 2:
-            yield f'policy.modes.{mode}: allows steps of risk {RISKS[policy.modes[mode]]!r} while people work at the robot'
+            yield f'policy.modes.{mode}: allows {RISKS[policy.modes[mode]]} while people work at the robot'
     if policy.modes['AUTO'] < max((rule.tier for rule in policy.tools.values()), default=0):
-        yield f'policy.modes.AUTO: tools of a higher risk than {RISKS[policy.modes["AUTO"]]!r} are listed and can never be used'
+        yield f'policy.modes.AUTO: tools above {RISKS[policy.modes["AUTO"]]!r} are listed and can never be used'
 
 
 def _signals(policy: Policy, catalogue: Catalogue) -> Iterator[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of the moment and what changes it: people, stops, signals, signs of life. A rise of the epoch kills permits."""
+"""The state of the moment and what changes it: people, stops, signals, signs of life. A new epoch kills permits."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference monitor: holds plans, permits, approvals and state, and is asked before everything. No clock, no I/O."""
+"""The reference monitor: holds plans, permits, approvals and state; asked before everything. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class Monitor:
         return request, pushed
 
     def answer(self, answer: Answer, now: float) -> Request:
-        """Take a person's answer; a no closes the request. A complete one goes to `grant` when the record is durable."""
+        """Take a person's answer; a no closes the request. A complete one goes to `grant` when it is on record."""
         said = {'approval': answer.approval_id[:64], 'person': answer.person[:64], 'approve': answer.approve}
         try:
             request = self._approvals.take(answer, now)
@@ -203,7 +203,7 @@ class Monitor:
         return ticket
 
     def confirm(self, ticket: Ticket, now: float) -> None:
-        """Look at the state once more, after the record became durable; raise Refused and withdraw the step otherwise."""
+        """Look at the state once more, after the record became durable; else raise Refused and withdraw the step."""
         permit = self._permit(ticket.permit_id)
         only = frozenset({ticket.step.id})
         facts = PermitFacts(permit.epoch, permit.expires_s, permit.dead, enabled=only)
@@ -235,7 +235,7 @@ class Monitor:
         self.moment.note('result', now, Allow(), **ended, returns=dict(values))
 
     def evaluate(self, permit_id: str, node_id: str, now: float) -> tuple[bool | None, str]:
-        """Decide an ``if`` once; None means hold: unknown, and asked again later. Raise Refused where it is not its turn."""
+        """Decide an ``if`` once; None means hold: unknown, ask again later. Raise Refused where it is not its turn."""
         permit = self._permit(permit_id)
         problem = next(permit_findings(self.state, permit.facts(node_id), now), None)
         if problem is not None:
@@ -292,7 +292,7 @@ class Monitor:
             return ask()
         except Refused as refused:
             return refused.verdict
-        except Exception as error:  # whatever fails in a decision must end in a stop, not in a way around it
+        except Exception as error:  # noqa: BLE001 - whatever fails in a decision must end in a stop, not in a way around it
             text = f'{type(error).__name__} while deciding'
             self.moment.stop(Code.INTERNAL, text, now)
             return Deny(Code.INTERNAL, 'gate.internal', text)

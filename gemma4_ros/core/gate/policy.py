@@ -86,7 +86,7 @@ class Policy:
 
 
 def load_policy(text: str, source: str, toolset: Toolset) -> Policy:
-    """Build a policy from YAML text; raise PolicyError with file, line, path, what is wrong and the nearest right name."""
+    """Build a policy from YAML; raise PolicyError with file, line, path, what is wrong and the nearest right name."""
     document = documents.load(text, source, POLICY, PolicyError)
     raw: dict[str, Any] = document.root
     tools = {name: _tool(document, name, item, toolset) for name, item in raw['tools'].items()}

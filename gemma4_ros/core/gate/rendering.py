@@ -64,7 +64,8 @@ def _step(step: Step, toolset: Toolset, numbers: dict[str, int]) -> str:
 def _condition(condition: Condition, numbers: dict[str, int]) -> str:
     unit = f' {condition.unit}' if condition.unit else ''
     unknown = {'hold': 'wait', 'true': 'go on as if so', 'false': 'go on as if not'}[condition.on_unknown]
-    return f'the {condition.ref.name} of step {numbers[condition.ref.step]} {condition.op} {_plain(condition.value)}{unit} (unknown: {unknown})'
+    value = f'the {condition.ref.name} of step {numbers[condition.ref.step]}'
+    return f'{value} {condition.op} {_plain(condition.value)}{unit} (unknown: {unknown})'
 
 
 def _plain(value: object) -> str:
