@@ -116,7 +116,7 @@ class Layout:
     starts_docked: bool
     valves_open: frozenset[str]
 
-    def place_of(self, x: float, y: float, reach_m: float = 0.40) -> str:
+    def place_of(self, x: float, y: float, reach_m: float = 0.25) -> str:
         """Return the place nearest to a point, or an empty string where none is within reach_m."""
         name, distance = min(
             ((name, math.hypot(b.pose.x - x, b.pose.y - y)) for name, b in self.benches.items()), key=lambda p: p[1]
@@ -195,7 +195,7 @@ def _mounts(world: World, poses: Mapping[str, Pose]) -> dict[str, Mount]:
             side = 0.40 * (index - (len(gauges) - 1) / 2)
             mounts[entity.id] = _mount(entity, poses[place].point(1.0, -side), DIAL_HEIGHT_M, poses[place].yaw)
         for index, entity in enumerate(others):
-            spread = 0.42 * (index - (len(others) - 1) / 2) - (0.24 if entity.kind == 'panel' else 0.0)
+            spread = 0.42 * (index - (len(others) - 1) / 2) + (0.24 if entity.kind == 'panel' else 0.0)
             forward = TURNTABLE_FORWARD_M + REACH_M * math.cos(spread)
             point = poses[place].point(forward, -REACH_M * math.sin(spread))
             mounts[entity.id] = _mount(entity, point, WHEEL_HEIGHT_M, poses[place].yaw - spread)

@@ -49,7 +49,7 @@ def build_mjcf(layout: Layout) -> str:
 <visual>
   <global offwidth="1280" offheight="720" fovy="50"/>
   <quality offsamples="0" shadowsize="0" numslices="18" numstacks="6" numquads="1"/>
-  <headlight ambient=".45 .45 .45" diffuse=".35 .35 .35" specular="0 0 0"/>
+  <headlight ambient=".55 .55 .55" diffuse=".30 .30 .30" specular="0 0 0"/>
   <map znear=".02" zfar="40"/>
 </visual>
 <default>
@@ -160,12 +160,13 @@ def _bench(bench: Bench) -> str:
         for door in (-0.5, 0.5):
             text += f'<geom class="trim" type="box" size=".004 {width / 2 - 0.06} .17" pos="{lay.BENCH_FRONT_M + 0.028} {door * width} .23" rgba=".42 .50 .56 1"/>'
             text += f'<geom class="trim" type="box" size=".008 .06 .008" pos="{lay.BENCH_FRONT_M + 0.02} {door * width} .36" material="steel"/>'
+    turn = 90 if math.sin(bench.pose.yaw) < -0.5 else -90  # the overview camera stands in the south
     if bench.board_height_m:
         half = (bench.board_height_m - top) / 2
         text += (
             f'<geom type="box" size=".015 {width} {half}" pos="{mid + depth + 0.03} 0 {top + half}" material="board"/>'
         )
-    text += f'<geom class="trim" type="box" size=".52 .0975 .001" pos="-.50 0 .002" euler="0 0 -90" material="label_{bench.place}"/>'
+    text += f'<geom class="trim" type="box" size=".52 .0975 .001" pos="-.50 0 .002" euler="0 0 {turn}" material="label_{bench.place}"/>'
     for side in (-1, 1):
         text += f'<geom class="trim" type="box" size=".36 .012 .001" pos="0 {side * 0.37} .002" material="tape"/>'
         text += f'<geom class="trim" type="box" size=".012 .37 .001" pos="{side * 0.36} 0 .002" material="tape"/>'

@@ -17,7 +17,7 @@ pytest.importorskip('mujoco')
 
 import rclpy
 from action_msgs.msg import GoalStatus
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from gemma4_ros.action import Dock, DriveTo, MoveArm, OperateValve, PickObject, PlaceObject
 from gemma4_ros.srv import GetWorld, InjectFault, SetPanelValue
 from nav_msgs.msg import Odometry
@@ -287,6 +287,22 @@ def test_cameras_and_screen_are_published_while_somebody_listens(operator: Opera
         assert images.to_rgb(seen['camera/overview/image_raw/compressed'][-1]).shape[2] == 3
     for listener in listeners:
         operator.node.destroy_subscription(listener)
+
+
+def test_without_opengl_the_cell_runs_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('MUJOCO_GL', 'disable')
+    operator = Operator()
+    try:
+        reports: list[DiagnosticArray] = []
+        screens: list[Image] = []
+        operator.node.create_subscription(DiagnosticArray, 'diagnostics', reports.append, qos.EVENTS)
+        operator.node.create_subscription(Image, 'hmi/image_raw', screens.append, qos.SENSOR)
+        operator.until(lambda: bool(reports and screens), 'diagnostics and screen')
+        camera = next(s for s in reports[-1].status if s.name == 'robot: cameras')
+        assert camera.level == DiagnosticStatus.ERROR and 'libegl1' in camera.message
+        assert operator.carry_out('move_arm', posture='ready').status == GoalStatus.STATUS_SUCCEEDED
+    finally:
+        operator.close()
 
 
 def test_a_wrong_config_folder_is_named(tmp_path: Path) -> None:
