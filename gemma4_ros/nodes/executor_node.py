@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import math
 import secrets
 import time
@@ -19,21 +17,20 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from gemma4_ros.action import ExecutePlan
-from gemma4_ros.core.errors import ControllerError, Gemma4Error, PlanError
-from gemma4_ros.core.plan import Plan, plan_from_json, plan_sha256
+from gemma4_ros.core.errors import Gemma4Error
 from gemma4_ros.core.tree.build import limits_of
 from gemma4_ros.core.tree.plan_tree import PlanTree, TreeStatus
 from gemma4_ros.core.tree.ports import TreeLimits
 from gemma4_ros.msg import Heartbeat, TreeState
 from gemma4_ros.ros import gate_files, params, qos
-from gemma4_ros.ros.clients import ControllerClients, Outcome
+from gemma4_ros.ros.clients import ControllerClients
 from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
-from gemma4_ros.ros.gate_runner import ANSWER_S, FIND_S, GateRunner
+from gemma4_ros.ros.gate_permit import GateWatch, close_permit, fetch_plan
+from gemma4_ros.ros.gate_runner import GateRunner
 from gemma4_ros.ros.tree_messages import feedback_message, result_message, tree_message
 from gemma4_ros.ros.workers import Workers
 
 BEAT_S = 0.1
-MISSED_BEATS = 15  # of the gate, each seen by a timer of ours: a starved process does not blame the gate
 SHUTDOWN_S = 4.0
 
 
@@ -73,10 +70,9 @@ class ExecutorNode(Node):
         self._runner: GateRunner | None = None
         self._news: Future[None] = Future()
         self._boot_id, self._beats = secrets.token_hex(16), 0
-        self._gate_boot_id, self._gate_missed = '', 0
+        self._gate_watch = GateWatch(self, self._on_gate_lost)
         self._tree_topic = self.create_publisher(TreeState, '~/tree', qos.STATE_LATCHED)
         self._beat_topic = self.create_publisher(Heartbeat, '~/heartbeat', qos.HEARTBEAT)
-        self.create_subscription(Heartbeat, 'gate/heartbeat', self._on_gate_beat, qos.HEARTBEAT)
         self.create_service(Trigger, '~/pause', self._pause)
         self.create_service(Trigger, '~/resume', self._resume)
         self._server = ActionServer(
@@ -131,7 +127,7 @@ class ExecutorNode(Node):
 
     async def _carry_out(self, goal: Any, start_s: float) -> ExecutePlan.Result:
         permit_id = goal.request.permit_id
-        plan, sha256 = await self._fetch(permit_id)
+        plan, sha256 = await fetch_plan(self._gate_clients, permit_id)
         self._runner = GateRunner(self, self._gate_clients, permit_id, self._tell)
         config = self._config
         limits = TreeLimits(
@@ -148,8 +144,11 @@ class ExecutorNode(Node):
             if tree.status in (TreeStatus.RUNNING, TreeStatus.PAUSED):
                 await self._wait(tree.wake_s)
         result = result_message(tree, time.monotonic() - start_s)
-        await self._close(permit_id, result)
         self.get_logger().info(f'plan ended: permit={permit_id} status={tree.status.name} {result.error_msg}')
+        if tree.failure is None or not tree.failure[1].is_final:  # a gate that is lost closes nothing
+            problem = await close_permit(self._gate_clients, permit_id, result.outcome, result.error_msg)
+            if problem:
+                self.get_logger().warning(f'permit not closed: permit={permit_id} {problem}')
         _finish(goal, tree.status)
         return result
 
@@ -170,45 +169,16 @@ class ExecutorNode(Node):
         if tree.take_change():
             self._tree_topic.publish(tree_message(tree, permit_id, sha256, self.get_clock().now().to_msg()))
 
-    # gate ------------------------------------------------------------------------------------------------------------
-    async def _fetch(self, permit_id: str) -> tuple[Plan, str]:
-        end = await self._gate_clients.call(
-            'service', 'gemma4_ros/srv/GetPlan', 'gate/get_plan', {'permit_id': permit_id}, FIND_S, ANSWER_S
-        )
-        if end.outcome is not Outcome.SUCCEEDED:
-            raise ControllerError(f'no plan: {end.text}')
-        if not end.result['found']:
-            raise PlanError(f'no plan: the gate says {end.result["code"]} {end.result["text"]}')
-        data = base64.b64decode(end.result['plan'])
-        try:
-            return plan_from_json(json.loads(data)), plan_sha256(data)
-        except ValueError as error:
-            raise PlanError(f'the gate sent no plan: {error}') from error
-
-    async def _close(self, permit_id: str, result: ExecutePlan.Result) -> None:
-        request = {'permit_id': permit_id, 'outcome': result.outcome, 'text': result.error_msg}
-        end = await self._gate_clients.call(
-            'service', 'gemma4_ros/srv/ClosePermit', 'gate/close', request, FIND_S, ANSWER_S
-        )
-        if end.outcome is not Outcome.SUCCEEDED or not end.result['closed']:
-            why = end.result.get('text') or end.text
-            self.get_logger().warning(f'permit not closed: permit={permit_id} {why}')
-
-    def _on_gate_beat(self, message: Heartbeat) -> None:
-        self._gate_missed = 0
-        restarted = self._gate_boot_id not in ('', message.boot_id)
-        self._gate_boot_id = message.boot_id
-        if restarted and self._runner is not None:
-            self._runner.abandon('the gate has restarted; its permits are dead')
-
     def _beat(self) -> None:
         self._beats += 1
         stamp = self.get_clock().now().to_msg()
         self._beat_topic.publish(Heartbeat(stamp=stamp, boot_id=self._boot_id, sequence=self._beats))
-        self._gate_missed += 1
-        if self._gate_missed == MISSED_BEATS and self._gate_boot_id and self._runner is not None:
-            self.get_logger().error('the gate sends no signs of life')
-            self._runner.abandon('the gate sends no signs of life; the deadman has to stop the robot')
+        self._gate_watch.tick()
+
+    def _on_gate_lost(self, reason: str) -> None:
+        if self._runner is not None:
+            self.get_logger().error(reason)
+            self._runner.abandon(reason)
 
     # people ----------------------------------------------------------------------------------------------------------
     def _pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
