@@ -87,10 +87,11 @@ class CellNode(Node):
         self._workers.shutdown()
 
     def _status(self) -> dict[str, tuple[bytes, str]]:
-        error = self._pacer.error
-        physics = (DiagnosticStatus.OK, f'running, {self._pacer.late_s:.1f} s late since the start')
+        if self._pacer.error is not None:
+            # signals of a dead robot must not look alive: end the process
+            raise RuntimeError('the physics stopped') from self._pacer.error
         return {
-            'physics': physics if error is None else (DiagnosticStatus.ERROR, f'stopped: {error}'),
+            'physics': (DiagnosticStatus.OK, f'running, {self._pacer.late_s:.1f} s late since the start'),
             'cameras': (DiagnosticStatus.ERROR if self._video.failed else DiagnosticStatus.OK, self._video.status),
         }
 

@@ -20,6 +20,7 @@ from gemma4_ros.sim.drawing import Picture
 __all__ = ['Video']
 
 IDLE_S = 0.02
+# Reliable, so that a subscriber may choose: best effort lost up to half of the 0.9 MB frames between two processes.
 OVERVIEW_SIZE = (800, 450)
 
 
@@ -62,7 +63,7 @@ class Video:
                 'hmi',
                 'hmi',
                 rates_hz['hmi'],
-                node.create_publisher(Image, 'hmi/image_raw', qos.SENSOR),
+                node.create_publisher(Image, 'hmi/image_raw', qos.SIGNAL),
                 cell.screen,
             )
         ]
@@ -70,12 +71,12 @@ class Video:
             self._streams += [
                 _Stream(
                     'camera/front/image_raw', 'front', 'front_camera', rates_hz['front'],
-                    node.create_publisher(Image, 'camera/front/image_raw', qos.SENSOR),
+                    node.create_publisher(Image, 'camera/front/image_raw', qos.SIGNAL),
                     lambda: self._shoot('front', 640, 480),
                 ),
                 _Stream(
                     'camera/overview/image_raw/compressed', 'overview', 'overview_camera', rates_hz['overview'],
-                    node.create_publisher(CompressedImage, 'camera/overview/image_raw/compressed', qos.SENSOR),
+                    node.create_publisher(CompressedImage, 'camera/overview/image_raw/compressed', qos.SIGNAL),
                     lambda: self._shoot('overview', *OVERVIEW_SIZE),
                 ),
             ]  # fmt: skip
