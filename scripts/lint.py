@@ -9,6 +9,7 @@ Runs all checks even if one fails, and ends with one line that says which did. N
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +26,8 @@ def program(*words: str) -> Check:
     """Make a check of a program: its output is what it found, unless it ends well."""
 
     def run() -> list[str]:
+        if shutil.which(words[0]) is None:
+            return [f'{words[0]} is not here: run `make lint`, or scripts/with_env.sh python scripts/lint.py']
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
         return [] if done.returncode == 0 else (done.stdout + done.stderr).rstrip().splitlines()
 

@@ -45,7 +45,9 @@ def sizes(root: Path) -> list[str]:
             lengths += [(length, f'{name}:{line} {function}') for function, line, length in _functions(path)]
     too_long = sorted((entry for entry in lengths if entry[0] > MAX_FUNCTION_LINES), reverse=True)
     if len(too_long) > LONG_FUNCTIONS_SHARE * len(lengths):
-        found += [f'{where}: {length} lines, most functions have at most {MAX_FUNCTION_LINES}' for length, where in too_long]
+        found += [
+            f'{where}: {length} lines, most functions have at most {MAX_FUNCTION_LINES}' for length, where in too_long
+        ]
     return found
 
 

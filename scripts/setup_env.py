@@ -75,7 +75,10 @@ def set_up() -> None:
     todo = pending(place)
     if todo:
         name = f'ROS 2 {ros.name} at {ros.prefix}' if ros else 'ROS 2 Kilted from wheels'
-        print(f'setup: Python {sys.version.split()[0]}, {name}, {os.cpu_count()} cores; log: {place.shell.log}', flush=True)
+        print(
+            f'setup: Python {sys.version.split()[0]}, {name}, {os.cpu_count()} cores; log: {place.shell.log}',
+            flush=True,
+        )
         carry_out(place, todo)
         print(f'setup: ready after {duration(time.monotonic() - started_s)}', flush=True)
     if advice:

@@ -19,6 +19,8 @@ from provision.stamps import digest
 # includes when llama.cpp's project() is reached turns it off: no command line tools, no HTTP server, a quarter of the time.
 # See docs/adr/0002-packaging-llama-cpp.md.
 ONLY_LIBRARIES = 'set(LLAMA_BUILD_COMMON OFF)\n'
+# A wheel that was compiled elsewhere (an image with CUDA, a build machine) is used as it is.
+GIVEN = 'GEMMA4_ENGINE_WHEEL'
 ARGUMENTS = ('-DLLAMA_BUILD=ON', '-DLLAVA_BUILD=OFF', '-DLLAMA_OPENSSL=OFF')
 
 
@@ -48,18 +50,21 @@ def _compiler() -> str:
 
 def key(root: Path) -> str:
     """Hash all that decides what the wheel holds."""
-    return digest([
-        root / 'requirements' / 'llama.txt',
-        root / 'requirements' / 'llama-build.txt',
-        *ARGUMENTS,
-        ONLY_LIBRARIES,
-        os.environ.get('CMAKE_ARGS', ''),
-        _processor(),
-        _compiler(),
-        platform.machine(),
-        '.'.join(platform.python_version_tuple()[:2]),
-        *platform.libc_ver(),
-    ])
+    return digest(
+        [
+            root / 'requirements' / 'llama.txt',
+            root / 'requirements' / 'llama-build.txt',
+            *ARGUMENTS,
+            ONLY_LIBRARIES,
+            os.environ.get('CMAKE_ARGS', ''),
+            *([os.environ[GIVEN]] if os.environ.get(GIVEN) else []),
+            _processor(),
+            _compiler(),
+            platform.machine(),
+            '.'.join(platform.python_version_tuple()[:2]),
+            *platform.libc_ver(),
+        ]
+    )
 
 
 def _counted(report: Callable[[str], None]) -> Callable[[str], None]:
@@ -73,6 +78,11 @@ def _counted(report: Callable[[str], None]) -> Callable[[str], None]:
 
 def wheel(root: Path, python: Path, shell: Shell, report: Callable[[str], None]) -> Path:
     """Return the wheel for this machine, compiling it if it is not in the cache."""
+    given = os.environ.get(GIVEN)
+    if given:
+        if not Path(given).is_file():
+            raise SetupError(f'{GIVEN} names {given}, which is no file')
+        return Path(given)
     kept = cache_folder() / key(root)
     found = next(iter(kept.glob('*.whl')), None)
     if found is not None:
