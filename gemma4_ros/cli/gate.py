@@ -16,7 +16,7 @@ import typer
 
 from gemma4_ros.core.errors import ConfigError, Gemma4Error
 from gemma4_ros.core.gate.audit import GENESIS
-from gemma4_ros.core.gate.audit_verify import verify
+from gemma4_ros.core.gate.audit_verify import Report, verify
 from gemma4_ros.core.gate.explain import explain as explain_plan
 from gemma4_ros.core.gate.lint import lint as lint_policy
 from gemma4_ros.core.gate.monitor import Monitor
@@ -232,16 +232,21 @@ def _state(path: Path | None, policy: Policy, now: float) -> State:
     for name in policy.signals:
         item = raw.get('signals', {}).get(name, {'age_s': 0.0})
         if item.get('age_s') is not None:
-            signals[name] = Value(item.get('value', values[name]), now - float(item['age_s']))
+            signals[name] = Value(item.get('value', values[name]), _since(path, item['age_s'], now) or 0.0)
     try:
         latch = Latch[raw.get('state', 'ARMED')]
     except KeyError:
         raise ConfigError(f'{path}: state is DISARMED, ARMED or STOPPED, not {raw["state"]!r}') from None
-    ages = {name: raw.get(name, 0.0) for name in ('deadman_age_s', 'executor_age_s')}
-    deadman, executor = (None if age is None else now - float(age) for age in ages.values())
+    deadman, executor = (_since(path, raw.get(name, 0.0), now) for name in ('deadman_age_s', 'executor_age_s'))
     return State(
         latch, signals=signals, deadman_at_s=deadman, executor_at_s=executor, audit_ok=raw.get('audit_ok', True)
     )
+
+
+def _since(path: Path | None, age: object, now: float) -> float | None:
+    if age is not None and (isinstance(age, bool) or not isinstance(age, int | float)):
+        raise ConfigError(f'{path}: an age is a number of seconds or null, not {age!r}')
+    return None if age is None else now - age
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -258,21 +263,23 @@ def _object(path: Path) -> dict[str, Any]:
 
 
 def _verified(logs: list[Path], *, is_folder: bool) -> Iterator[dict[str, Any]]:
-    known = {'': GENESIS}
+    ends, starts = {'': Report(0, GENESIS)}, {}
     for path in logs:
         with path.open('rb') as file:
-            report = verify(file)
+            ends[path.name] = verify(file)
             file.seek(0)
-            first = file.readline()
+            starts[path.name] = file.readline()
+    for path in logs:
+        report = ends[path.name]
         line, problem = report.line, report.problem
         if is_folder and not problem:
-            start = json.loads(first)
-            if known.get(str(start.get('previous_log'))) != start.get('previous_hash'):
+            start = json.loads(starts[path.name])
+            before = ends.get(str(start.get('previous_log')))
+            if before is None or before.last_hash != start.get('previous_hash'):
                 line, problem = (
                     1,
                     f'does not follow {start.get("previous_log")!a}: that log was cut, changed or removed',
                 )
-        known[path.name] = report.last_hash
         yield {**asdict(report), 'log': str(path), 'line': line, 'problem': problem}
 
 

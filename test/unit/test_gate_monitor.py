@@ -430,6 +430,29 @@ def test_every_decision_is_journalled() -> None:
     assert gate.notes.kinds == kinds
 
 
+def test_same_plan_asked_again_and_too_many_requests_push_the_older_out() -> None:
+    gate = Gate().armed()
+    first, _ = ask(gate, DRIVE)
+    candidate = gate.admit(DRIVE, channel=1).candidate
+    assert candidate is not None
+    needs = NeedsApproval(Code.NEEDS_CONFIRMATION, '', '', confirm=True)
+    assert [request.id for request in gate.monitor.ask(candidate, needs, gate.now)[1]] == [first]
+    ids = [ask(gate, Step(f's{number}', 'undock', {}))[0] for number in range(4)]
+    assert answered(gate, ids[0], 'anna', gate.admit(Step('s0', 'undock', {}), channel=1).sha256) is Code.NONE
+
+
+def test_old_permits_are_forgotten_and_shutdown_disarms() -> None:
+    gate = Gate().armed()
+    first = gate.permit(DRIVE)
+    for _ in range(20):
+        gate.monitor.close(gate.monitor.view(gate.now).permit_id, 0, '', gate.now)
+        last = gate.permit(DRIVE)
+    assert gate.code(first, 's1') is Code.PERMIT_UNKNOWN
+    gate.monitor.moment.shut(gate.now)
+    assert gate.monitor.state.latch is Latch.DISARMED
+    assert gate.code(last, 's1') is Code.PERMIT_EPOCH
+
+
 def test_hash_of_the_plan_names_it() -> None:
     gate = Gate().armed()
     assert gate.admit(DRIVE).sha256 == plan_sha256(plan_to_bytes(Plan('test', Sequence((DRIVE,)))))

@@ -102,6 +102,28 @@ def test_no_policy_at_all_is_refused(text: str) -> None:
         ('AUTO: irreversible', 'AUTO: motion', 'can never be used'),
         ('max_age_s: 0.5', 'max_age_s: 60.0', 'still counts as fresh'),
         ('topic: odom', 'topic: pose', 'on odom'),
+        ('time_to_live_s: 120', 'time_to_live_s: 3600', 'a yes may come 60 min after'),
+        (
+            'field: data, fresh_by: age, max_age_s: 1.0, needed_from: read',
+            'field: data, fresh_by: age, max_age_s: 1.0, needed_from: motion',
+            "below 'motion' go on",
+        ),
+        (
+            'max_age_s: 0.5, needed_from: motion',
+            'max_age_s: 0.5, needed_from: irreversible',
+            'a lost pose would go unseen',
+        ),
+        (
+            'irreversible:\n    typed: {confirm: true',
+            'irreversible:\n    typed: {confirm: false',
+            'done without a question',
+        ),
+        (
+            'irreversible:\n    typed: {confirm: true, people: 0}\n    speech: {confirm: true',
+            'irreversible:\n    typed: {confirm: true, people: 0}\n    speech: {confirm: false',
+            'asks for less than',
+        ),
+        ('pose: {topic', 'position: {topic', 'the world has no such signal'),
         ('time_to_live_s: 1800', 'time_to_live_s: 86400', 'a permit lives 24.0 h'),
         (
             'motion:\n    typed: {confirm: false, people: 0}\n    speech: {confirm: true',
