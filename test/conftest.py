@@ -21,7 +21,7 @@ DOMAINS = range(20, 90)
 
 
 def domain_id(worker: str, base: str) -> int:
-    """Return the domain of a worker (``gw3``, or empty without workers), counted from a base or from this folder's hash."""
+    """Return the domain of a worker (``gw3``; empty without workers), counted from a base or from this folder's hash."""
     number = int(worker.removeprefix('gw') or 0) if worker.startswith('gw') else 0
     if base:
         return int(base) + number
@@ -30,7 +30,10 @@ def domain_id(worker: str, base: str) -> int:
 
 
 def _model_is_missing() -> str:
-    paths = {'language': ModelStore().path(load_profiles().get('embedded')), 'speech': TINY_EN.folder / next(iter(TINY_EN.files))}
+    paths = {
+        'language': ModelStore().path(load_profiles().get('embedded')),
+        'speech': TINY_EN.folder / next(iter(TINY_EN.files)),
+    }
     lacking = [f'no {name} model at {path}' for name, path in paths.items() if not path.is_file()]
     return f'{", ".join(lacking)}: run `make models`' if lacking else ''
 

@@ -35,8 +35,8 @@ def find(environment: Mapping[str, str], root: Path) -> Distribution | None:
     if spec is None or spec.origin is None or root in Path(spec.origin).parents:
         name = environment.get('ROS_DISTRO', 'of unknown name')
         print(
-            f'setup: ROS 2 {name} is sourced, but Python {sys.version_info[0]}.{sys.version_info[1]} cannot import its rclpy; '
-            'using wheels. To use the distribution run its own Python: make setup PYTHON=/usr/bin/python3'
+            f'setup: ROS 2 {name} is sourced, but Python {sys.version_info[0]}.{sys.version_info[1]} cannot import '
+            'its rclpy; using wheels. To use the distribution run its own Python: make setup PYTHON=/usr/bin/python3'
         )
         return None
     return Distribution(environment.get('ROS_DISTRO', 'unknown'), str(outside[0]))

@@ -15,8 +15,8 @@ from pathlib import Path
 from provision.commands import SetupError, Shell
 from provision.stamps import digest
 
-# LLAMA_BUILD_COMMON stays on whatever is passed with -D (the bindings' own CMakeLists.txt sets it), so a file that CMake
-# includes when llama.cpp's project() is reached turns it off: no command line tools, no HTTP server, a quarter of the time.
+# LLAMA_BUILD_COMMON stays on whatever is passed with -D (the bindings' own CMakeLists.txt sets it), so a file that
+# CMake includes when llama.cpp's project() is reached turns it off: no command line tools, no HTTP server.
 # See docs/adr/0002-packaging-llama-cpp.md.
 ONLY_LIBRARIES = 'set(LLAMA_BUILD_COMMON OFF)\n'
 # A wheel that was compiled elsewhere (an image with CUDA, a build machine) is used as it is.
@@ -96,8 +96,11 @@ def wheel(root: Path, python: Path, shell: Shell, report: Callable[[str], None])
         build_pins = str(root / 'requirements' / 'llama-build.txt')
         report('fetching the sources')
         shell.run(
-            [python, '-m', 'pip', 'wheel', '-v', '--no-input', '--no-deps', '--no-cache-dir', '--require-hashes']
-            + ['--no-binary', 'llama-cpp-python', '--wheel-dir', scratch, '-r', root / 'requirements' / 'llama.txt'],
+            [
+                *(python, '-m', 'pip', 'wheel', '-v', '--no-input', '--no-deps', '--no-cache-dir', '--require-hashes'),
+                *('--no-binary', 'llama-cpp-python', '--wheel-dir', scratch),
+                *('-r', root / 'requirements' / 'llama.txt'),
+            ],
             extra={
                 'CMAKE_ARGS': ' '.join(word for word in arguments if word),
                 'CMAKE_BUILD_PARALLEL_LEVEL': str(os.cpu_count() or 1),

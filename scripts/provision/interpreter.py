@@ -44,6 +44,7 @@ def ensure(script: str) -> None:
     if command is not None:
         os.execvp(command, [command, script, *sys.argv[1:]])
     sys.exit(
-        f'setup: Python {here[0]}.{here[1]} ({sys.executable}) does not fit: 3.10 to 3.13 is needed, and none was found. '
-        'Install one (Debian, Ubuntu: sudo apt-get install -y python3 python3-venv), or name one: make setup PYTHON=python3.12'
+        f'setup: Python {here[0]}.{here[1]} ({sys.executable}) does not fit: 3.10 to 3.13 is needed, none was found. '
+        'Install one (Debian, Ubuntu: sudo apt-get install -y python3 python3-venv), '
+        'or name one: make setup PYTHON=python3.12'
     )

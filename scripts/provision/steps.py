@@ -64,7 +64,7 @@ def _venv_step(place: Place) -> Step:
     kind = ['--system-site-packages'] if place.ros else []
     key = digest([version, str(place.root), place.ros.prefix if place.ros else ''])
 
-    def work(report: Report) -> None:
+    def work(_report: Report) -> None:
         # One that was made by hand for this folder, this Python and this purpose will do.
         path = place.venv / 'pyvenv.cfg'
         text = path.read_text() if path.is_file() and not place.stamps.folder.exists() else ''
@@ -170,8 +170,11 @@ def _workspace_step(place: Place) -> Step:
         }
         wheels = {'AMENT_PREFIX_PATH': str(venv), 'CMAKE_PREFIX_PATH': str(venv), 'PYTHONPATH': ''}
         place.shell.run(
-            [colcon if colcon.exists() else 'colcon', 'build', '--base-paths', root]
-            + ['--event-handlers', 'console_direct+', '--cmake-args', *(f'-D{k}={v}' for k, v in options.items())],
+            [
+                *(colcon if colcon.exists() else 'colcon', 'build', '--base-paths', root),
+                *('--event-handlers', 'console_direct+'),
+                *('--cmake-args', *(f'-D{name}={value}' for name, value in options.items())),
+            ],
             extra={
                 **({} if place.ros else wheels),
                 'PATH': f'{venv / "bin"}{os.pathsep}{place.shell.environment.get("PATH", "")}',
@@ -190,10 +193,10 @@ def _command_step(place: Place) -> Step:
     root = place.root
     description = [root / 'setup.py', root / 'pyproject.toml', root / 'package.xml']
 
-    def work(report: Report) -> None:
+    def work(_report: Report) -> None:
         arguments = ['--no-deps', '--no-build-isolation', '-e', str(root)]
         place.shell.run([place.python, '-m', 'pip', 'install', '--no-input', *arguments])
-        # The overlay's msg, srv and action come in from anywhere, without sourcing; gemma4_ros itself is the source tree.
+        # The overlay's msg, srv and action come in from anywhere, without sourcing; the rest is the source tree.
         version = f'python{sys.version_info[0]}.{sys.version_info[1]}'
         overlay = root / 'install' / 'gemma4_ros' / 'lib' / version / 'site-packages'
         (place.venv / 'lib' / version / 'site-packages' / 'zz_gemma4_ros_overlay.pth').write_text(f'{overlay}\n')
