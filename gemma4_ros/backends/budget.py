@@ -46,7 +46,7 @@ class Budget:
         return self._is_cancelled or now_s - self.started_s > self._deadline_s
 
     def check(self, doing: str) -> None:
-        """Raise ModelCancelledError or ModelDeadlineError if the request must end; ``doing`` says what it interrupts."""
+        """Raise ModelCancelledError or ModelDeadlineError if the request must end while ``doing`` something."""
         if not self.is_over():
             return
         if self._is_cancelled:

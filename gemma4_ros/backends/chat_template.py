@@ -91,7 +91,7 @@ class ChatTemplate:
                 continue
             for part in self._markers.split(piece) if self._markers else [piece]:
                 if part in self._special:
-                    tokens += self._plain(plain) + [self._special[part]]
+                    tokens += [*self._plain(plain), self._special[part]]
                     plain = ''
                 else:
                     plain += part

@@ -67,7 +67,7 @@ class EngineOptions:
     models_file : Path, optional
         Another models.yaml.
     backoff_s, backoff_max_s : float
-        First and longest wait before the next start; doubled after each crash, first again after ``calm_s`` without one.
+        First and longest wait before the next start; doubled after a crash, first again after ``calm_s`` without one.
 
     """
 
@@ -179,7 +179,7 @@ class EngineClient:
         with self._changed:
             self._changed.wait_for(lambda: self._status.pid != used.pid, timeout=1.0)
 
-    # The supervisor's thread -------------------------------------------------------------------------------------------
+    # The supervisor's thread -----------------------------------------------------------------------------------------
     def _supervise(self) -> None:
         wait_s, restarts = self._options.backoff_s, 0
         while not self._closing.is_set():

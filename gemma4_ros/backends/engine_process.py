@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The child that holds the weights: no ROS, no network, an OpenAI-style server on a private Unix socket.
 
-``python -m gemma4_ros.backends.engine_process --model-id embedded --file FILE --socket PATH --parent PID``. It lowers its own
-priority, offers itself first when memory runs out, and dies with its parent. If the model cannot be loaded it prints one
-JSON line ``{"code": …, "error": …}`` and exits with 3.
+``python -m gemma4_ros.backends.engine_process --model-id embedded --file FILE --socket PATH --parent PID``. It lowers
+its own priority, offers itself first when memory runs out, and dies with its parent. If the model cannot be loaded it
+prints one JSON line ``{"code": ..., "error": ...}`` and exits with 3.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     with _listen(Path(options.socket)) as listener:
         server.run(sockets=[listener])
     if failed:
-        print(json.dumps({'code': failed[0].code, 'error': str(failed[0])}), flush=True)
+        sys.stdout.write(json.dumps({'code': failed[0].code, 'error': str(failed[0])}) + '\n')
         return LOAD_FAILED_EXIT
     if engine.model is not None and not engine.busy:
         engine.model.close()

@@ -87,7 +87,7 @@ class LlamaContext:
     def _ask_abort(self, _data: Any) -> bool:
         return self._abort is not None and self._abort()
 
-    # Vocabulary --------------------------------------------------------------------------------------------------------
+    # Vocabulary ------------------------------------------------------------------------------------------------------
     def metadata(self, key: str) -> str:
         """Return a text of the file's metadata, '' where it has none."""
         size = 1 << 18
@@ -164,7 +164,7 @@ class LlamaContext:
         n = lib.llama_token_to_piece(self.vocab, token, buffer, _PIECE_BYTES, 0, False)
         return buffer.raw[: max(n, 0)]
 
-    # Evaluation --------------------------------------------------------------------------------------------------------
+    # Evaluation ------------------------------------------------------------------------------------------------------
     def decode(self, slot: int, start: int, tokens: Sequence[int], abort: Callable[[], bool]) -> bool:
         """
         Evaluate at most ``n_ubatch`` tokens of a sequence from position ``start``; the last one gets logits.

@@ -160,7 +160,7 @@ def _from_hub(store: ModelStore, profile: ModelProfile, source: HubSource, progr
         raise ModelMissingError(
             f'{source.repository}@{source.revision[:8]} has no {profile.file} on this hub: correct config/models.yaml'
         ) from error
-    except Exception as error:  # noqa: BLE001 - httpx2, ssl, proxy and hub errors: all mean that it cannot be fetched
+    except Exception as error:  # httpx2, ssl, proxy and hub errors: all mean that it cannot be fetched
         raise ModelMissingError(
             f'the model hub cannot be reached ({type(error).__name__}): set HF_ENDPOINT to one that can, or bring '
             f'{profile.file} and {_bring(profile)}'

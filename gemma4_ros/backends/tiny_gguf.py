@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A GGUF file of under 1 MB with random weights: real architecture, real tokenizer, real engine; for tests and self-tests.
+"""A GGUF file of under 1 MB with random weights: real architecture, tokenizer and engine, for tests and self-tests.
 
 It proves plumbing, shapes, grammars and caches, never the quality of an answer.
 """

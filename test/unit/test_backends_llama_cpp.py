@@ -189,7 +189,7 @@ def test_a_cancelled_prompt_leaves_the_cache_exact(model, path):
 
 def test_the_deadline_ends_an_answer(model):
     started = time.monotonic()
-    with pytest.raises(ModelDeadlineError, match='0.05 s'):
+    with pytest.raises(ModelDeadlineError, match=r'0\.05 s'):
         model.generate(ask('go', grammar='start: /[a-z]{3000}/', max_tokens=3000, deadline_s=0.05))
     assert time.monotonic() - started < 1.0
 
