@@ -15,7 +15,7 @@ help: ## list these targets
 setup: ## virtual environment, ROS 2 (wheels, unless a distribution is sourced), llama.cpp, message types; goes on where it stopped
 	@$(PYTHON) scripts/setup_env.py
 
-models: setup ## fetch the embedded language model and the speech model into ~/.cache/gemma4_ros (about 1.2 GB, once)
+models: setup ## fetch the embedded language model and those of speech into ~/.cache/gemma4_ros (about 1.2 GB, once)
 	@$(RUN) python scripts/fetch_models.py
 
 demo: setup models ## the simulated cell carries out a spoken command; SAY="..." takes any command, ARGS="..." passes options

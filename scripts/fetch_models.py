@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fetch the two models that demo and tests use, with progress; `gemma4 model get NAME` fetches any other."""
+"""Fetch the models that demo and tests use, with progress; `gemma4 model get NAME` fetches any other."""
 
 from __future__ import annotations
 
 import sys
 import time
 
-from gemma4_ros.backends import model_fetch, whisper_files
+from gemma4_ros.backends import model_fetch
 from gemma4_ros.backends.model_store import ModelStore
 from gemma4_ros.backends.profiles import load_profiles
+from gemma4_ros.backends.spotter_files import EMBEDDING
+from gemma4_ros.backends.whisper_files import TINY_EN, fetch
 from gemma4_ros.core.errors import Gemma4Error
 
 LINE_EVERY_S = 5.0
@@ -36,10 +38,8 @@ def main() -> int:
     """Fetch what is not there; say nothing where all is."""
     try:
         model_fetch.fetch(ModelStore(), load_profiles().get('embedded'), Lines())
-        try:
-            whisper_files.check(whisper_files.TINY_EN)
-        except Gemma4Error:
-            whisper_files.fetch(whisper_files.TINY_EN, Lines())
+        for wanted in (TINY_EN, EMBEDDING):
+            fetch(wanted, Lines())
     except Gemma4Error as error:
         print(f'models: {error}', file=sys.stderr)
         return 6

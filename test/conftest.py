@@ -13,6 +13,7 @@ import pytest
 
 from gemma4_ros.backends.model_store import ModelStore
 from gemma4_ros.backends.profiles import load_profiles
+from gemma4_ros.backends.spotter_files import EMBEDDING
 from gemma4_ros.backends.whisper_files import TINY_EN
 from gemma4_ros.cli.pytest_plugin import ros_is_missing
 
@@ -21,7 +22,7 @@ DOMAINS = range(20, 90)
 
 
 def domain_id(worker: str, base: str) -> int:
-    """Return the domain of a worker (``gw3``; empty without workers), counted from a base or from this folder's hash."""
+    """Return the domain of a worker (``gw3``; empty without workers), from a base or from this folder's hash."""
     number = int(worker.removeprefix('gw') or 0) if worker.startswith('gw') else 0
     if base:
         return int(base) + number
@@ -30,11 +31,9 @@ def domain_id(worker: str, base: str) -> int:
 
 
 def _model_is_missing() -> str:
-    paths = {
-        'language': ModelStore().path(load_profiles().get('embedded')),
-        'speech': TINY_EN.folder / next(iter(TINY_EN.files)),
-    }
-    lacking = [f'no {name} model at {path}' for name, path in paths.items() if not path.is_file()]
+    paths = [ModelStore().path(load_profiles().get('embedded'))]
+    paths += [wanted.folder / file for wanted in (TINY_EN, EMBEDDING) for file in wanted.files]
+    lacking = [f'no {path}' for path in paths if not path.is_file()]
     return f'{", ".join(lacking)}: run `make models`' if lacking else ''
 
 
