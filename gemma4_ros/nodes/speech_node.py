@@ -58,7 +58,7 @@ class SpeechConfig:
     model_folder: str = params.param('', doc='files of the recogniser; empty: the cache')
     threads: int = params.param(2, doc='processor threads of the recogniser', low=1, high=16)
     operator_id: str = params.param('', doc='who speaks into this microphone, if the place says so')
-    min_confidence: float = params.param(0.4, doc='below it the text is left out', unit='1', low=0.0, high=1.0)
+    min_confidence: float = params.param(0.45, doc='below it the text is left out', unit='1', low=0.0, high=1.0)
     max_utterance_s: float = params.param(30.0, doc='longer speech is not understood', unit='s', low=1.0, high=30.0)
     pause_s: float = params.param(0.7, doc='pause that closes an utterance', unit='s', low=0.2, high=3.0)
     max_waiting: int = params.param(3, doc='utterances that may wait for the recogniser; more are dropped', low=1, high=16)

@@ -12,7 +12,7 @@ __all__ = ['STOP_PHRASES', 'is_stop', 'spoken_words']
 STOP_PHRASES = ('stop', 'robot stop', 'halt', 'emergency stop')
 """What stops the robot when it is spoken, by default."""
 
-_AROUND = frozenset(('please', 'now', 'robot', 'hey', 'just', 'immediately'))
+_AROUND = frozenset(('please', 'now', 'robot', 'hey', 'just', 'immediately', 'the', 'okay', 'ok'))
 _NOT_A_WORD = re.compile(r"[^a-z0-9' ]+")
 
 
