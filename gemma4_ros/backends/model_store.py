@@ -52,6 +52,10 @@ class ModelStore:
         """Return where the file lies, or would lie."""
         return self.folder / profile.file
 
+    def check_size(self, profile: ModelProfile) -> None:
+        """Raise ModelMissingError or ModelFileError unless the file is there with the right size; takes no time."""
+        check_header(self.path(profile), profile)
+
     def check(self, profile: ModelProfile, progress: Progress = silent, *, again: bool = False) -> str:
         """
         Return the SHA-256 of the file after checking size, header and checksum.

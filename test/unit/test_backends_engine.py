@@ -197,7 +197,7 @@ def test_the_child_imports_no_ros():
     assert done.stdout.strip() == 'False'
 
 
-# The protocol, over TCP, with a scripted model --------------------------------------------------------------------------
+# The protocol, over TCP, with a scripted model -----------------------------------------------------------------------
 @pytest.fixture
 def served() -> Iterator[tuple[ScriptedModel, str]]:
     model = ScriptedModel(['one two', 'three', GrammarError('no such rule')])
