@@ -37,10 +37,14 @@ class PerceptionConfig:
 
     config: str = params.param('', doc='folder of the configuration; empty: the one that comes with the package')
     world: str = params.param('world.yaml', doc='world file, below the folder or absolute')
-    evidence_dir: str = params.param('', doc='folder of the stored pictures; empty: gemma4_ros/evidence in the user\'s state folder')
+    evidence_dir: str = params.param(
+        '', doc="folder of the stored pictures; empty: gemma4_ros/evidence in the user's state folder"
+    )
     frames: int = params.param(3, doc='fresh frames of which a reading is the median', low=1, high=7)
     deadline_s: float = params.param(4.0, doc='how long fresh frames are waited for', unit='s', low=0.2, high=30.0)
-    linger_s: float = params.param(5.0, doc='how long a camera stays subscribed after a request', unit='s', low=0.0, high=600.0)
+    linger_s: float = params.param(
+        5.0, doc='how long a camera stays subscribed after a request', unit='s', low=0.0, high=600.0
+    )
 
 
 class PerceptionNode(LifecycleBase):

@@ -83,7 +83,9 @@ class CameraFeed:
         self._open()
         self._waiting.append(seen)
         try:
-            await self._workers.wait_for(lambda: self._sort(seen, kept, old, asked_ns, max_age_s) >= count, deadline_s, POLL_S)
+            await self._workers.wait_for(
+                lambda: self._sort(seen, kept, old, asked_ns, max_age_s) >= count, deadline_s, POLL_S
+            )
         finally:
             self._waiting.remove(seen)
             self._used_s = time.monotonic()
@@ -107,7 +109,13 @@ class CameraFeed:
 
     def _missing(self, got: int, count: int, old: int, waited_s: float) -> str:
         publishers = self._node.count_publishers(self.topic)
-        why = 'nobody publishes it' if publishers == 0 else f'{old} frames were stamped before the request or wrongly' if old else 'it is silent'
+        why = (
+            'nobody publishes it'
+            if publishers == 0
+            else f'{old} frames were stamped before the request or wrongly'
+            if old
+            else 'it is silent'
+        )
         return f'{self.topic}: {got} of {count} fresh frames within {waited_s:.1f} s: {why}'
 
     def close_if_idle(self) -> None:
@@ -140,5 +148,3 @@ def stamp_of(data: bytes) -> int:
     order = 'little' if data[1] & 1 else 'big'
     seconds = int.from_bytes(data[4:8], order, signed=True)  # type: ignore[arg-type]
     return Time(seconds=max(seconds, 0), nanoseconds=int.from_bytes(data[8:12], order)).nanoseconds  # type: ignore[arg-type]
-
-

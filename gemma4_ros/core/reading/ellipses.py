@@ -55,7 +55,14 @@ class Ellipse:
 
     def scaled(self, factor: float) -> Ellipse:
         """Return it in a picture that is ``factor`` times as large."""
-        return Ellipse((self.x_px + 0.5) * factor - 0.5, (self.y_px + 0.5) * factor - 0.5, self.a_px * factor, self.b_px * factor, self.angle_rad, self.support)
+        return Ellipse(
+            (self.x_px + 0.5) * factor - 0.5,
+            (self.y_px + 0.5) * factor - 0.5,
+            self.a_px * factor,
+            self.b_px * factor,
+            self.angle_rad,
+            self.support,
+        )
 
     def shifted(self, dx_px: float, dy_px: float) -> Ellipse:
         """Return it moved."""
@@ -129,9 +136,14 @@ def _slopes(field: NDArray[np.float32], ellipse: Ellipse, reach: Floats) -> Floa
     """Return the grey-level slope along the normals: (samples, offsets)."""
     points, normals = ellipse.points()
     along = points[:, None, :] + reach[None, :, None] * normals[:, None, :]
-    outer = cv2.remap(field, (along + 0.75 * normals[:, None, :]).astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    inner = cv2.remap(field, (along - 0.75 * normals[:, None, :]).astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    outer = _sampled(field, along + 0.75 * normals[:, None, :])
+    inner = _sampled(field, along - 0.75 * normals[:, None, :])
     return np.asarray(outer - inner, np.float64)
+
+
+def _sampled(field: NDArray[np.float32], places: Floats) -> Floats:
+    x, y = places[..., 0].astype(np.float32), places[..., 1].astype(np.float32)
+    return np.asarray(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float64)
 
 
 def _supported(field: NDArray[np.float32], ellipse: Ellipse, tolerance_px: float) -> Ellipse:
@@ -164,7 +176,10 @@ def _refit(field: NDArray[np.float32], ellipse: Ellipse) -> Ellipse:
 
 def _same(one: Ellipse, other: Ellipse, share: float) -> bool:
     size = max(one.radius_px, other.radius_px)
-    return float(np.hypot(one.x_px - other.x_px, one.y_px - other.y_px)) < share * size and abs(one.radius_px - other.radius_px) < share * size
+    return (
+        float(np.hypot(one.x_px - other.x_px, one.y_px - other.y_px)) < share * size
+        and abs(one.radius_px - other.radius_px) < share * size
+    )
 
 
 def _distinct(ellipses: list[Ellipse]) -> list[Ellipse]:
@@ -185,4 +200,6 @@ def _groups(ellipses: list[Ellipse]) -> list[list[Ellipse]]:
                 break
         else:
             groups.append([ellipse])
-    return sorted(groups, key=lambda g: -max(e.support for e in g) * (1 + 0.1 * min(len(g), 3)) * np.sqrt(g[0].radius_px))
+    return sorted(
+        groups, key=lambda g: -max(e.support for e in g) * (1 + 0.1 * min(len(g), 3)) * np.sqrt(g[0].radius_px)
+    )

@@ -77,7 +77,9 @@ class Limits:
     off_scale_share: float = 0.02
 
 
-def read_gauge(image: NDArray[np.uint8], dial: Dial, region: Region | None = None, limits: Limits | None = None) -> Reading | CannotRead:
+def read_gauge(
+    image: NDArray[np.uint8], dial: Dial, region: Region | None = None, limits: Limits | None = None
+) -> Reading | CannotRead:
     """
     Read a pointer gauge.
 
@@ -106,7 +108,10 @@ def read_gauge(image: NDArray[np.uint8], dial: Dial, region: Region | None = Non
     limits = limits or Limits()
     part, corner = _part(image, region)
     if min(part.shape[:2]) < 2 * limits.min_radius_px:
-        return CannotRead('too_small', f'the picture is {part.shape[1]} x {part.shape[0]} px, a dial needs {2 * limits.min_radius_px:.0f} px')
+        return CannotRead(
+            'too_small',
+            f'the picture is {part.shape[1]} x {part.shape[0]} px, a dial needs {2 * limits.min_radius_px:.0f} px',
+        )
     grey = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
     if float(np.percentile(grey, 99)) < 25:
         return CannotRead('dark', 'the picture is dark')
@@ -115,7 +120,10 @@ def read_gauge(image: NDArray[np.uint8], dial: Dial, region: Region | None = Non
         return _no_dial(grey)
     outer = groups[0][0]
     if outer.radius_px < limits.min_radius_px:
-        return CannotRead('too_small', f'the dial is {2 * outer.radius_px:.0f} px across, at least {2 * limits.min_radius_px:.0f} px are needed')
+        return CannotRead(
+            'too_small',
+            f'the dial is {2 * outer.radius_px:.0f} px across, at least {2 * limits.min_radius_px:.0f} px are needed',
+        )
     return _read_group(part, groups[0], dial, limits, corner)
 
 
@@ -132,7 +140,9 @@ def _no_dial(grey: NDArray[np.uint8]) -> CannotRead:
     return CannotRead('no_dial', 'no round dial found in the picture')
 
 
-def _read_group(image: NDArray[np.uint8], group: list[Ellipse], dial: Dial, limits: Limits, corner: tuple[int, int]) -> Reading | CannotRead:
+def _read_group(
+    image: NDArray[np.uint8], group: list[Ellipse], dial: Dial, limits: Limits, corner: tuple[int, int]
+) -> Reading | CannotRead:
     """Read with each of the nested ellipses: they must agree."""
     results: list[Reading | CannotRead] = []
     for ellipse in group[:4]:
@@ -148,11 +158,22 @@ def _read_group(image: NDArray[np.uint8], group: list[Ellipse], dial: Dial, limi
         return refusals[0]
     best = readings[0]
     span = dial.max - dial.min
-    apart = max(abs(r.value - best.value) for r in readings if r.confidence > best.confidence - limits.rival_scale_margin)
+    apart = max(
+        abs(r.value - best.value) for r in readings if r.confidence > best.confidence - limits.rival_scale_margin
+    )
     if apart > limits.max_disagreement_share * span:
         return CannotRead('ambiguous', f'two outlines of the dial give values {apart:.3g} {dial.unit} apart'.strip())
     x, y = best.centre_px
-    return Reading(best.value, best.low, best.high, best.unit, best.confidence, best.angle_deg, (x + corner[0], y + corner[1]), best.radius_px)
+    return Reading(
+        best.value,
+        best.low,
+        best.high,
+        best.unit,
+        best.confidence,
+        best.angle_deg,
+        (x + corner[0], y + corner[1]),
+        best.radius_px,
+    )
 
 
 def _read_ellipse(image: NDArray[np.uint8], ellipse: Ellipse, dial: Dial, limits: Limits) -> Reading | CannotRead:
@@ -170,7 +191,9 @@ def _read_ellipse(image: NDArray[np.uint8], ellipse: Ellipse, dial: Dial, limits
     best = scales[0]
     if pointer.strength < limits.min_pointer_to_marks * best.contrast or pointer.waver > limits.max_waver:
         return CannotRead('no_pointer', 'the pointer is covered, faint or not straight')
-    return _value(ellipse, pointer, [s for s in scales if s.quality > best.quality - limits.rival_scale_margin], dial, limits)
+    return _value(
+        ellipse, pointer, [s for s in scales if s.quality > best.quality - limits.rival_scale_margin], dial, limits
+    )
 
 
 def _bad_light(face: Face) -> CannotRead | None:
@@ -199,4 +222,13 @@ def _value(ellipse: Ellipse, pointer: Pointer, scales: list[Scale], dial: Dial, 
         return CannotRead('blur', f'the value is uncertain by {half * span:.3g} {dial.unit}'.strip())
     value = dial.min + share * span
     confidence = float(np.clip(best.quality, 0, 1))
-    return Reading(value, value - half * span, value + half * span, dial.unit, confidence, angle, (ellipse.x_px, ellipse.y_px), ellipse.radius_px)
+    return Reading(
+        value,
+        value - half * span,
+        value + half * span,
+        dial.unit,
+        confidence,
+        angle,
+        (ellipse.x_px, ellipse.y_px),
+        ellipse.radius_px,
+    )

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gemma4_ros.core.reading.face import ANGLES, RADII, RADIUS_STEP, Face, Floats, Singles, look_up
 
@@ -110,14 +109,18 @@ def _refine(face: Face, degrees: float, aside: float, strength: float) -> Pointe
         centres, mass = _centres(share, degrees, along, line, half)
         reach = _reach(share, degrees, line)
         usual = float(np.median(mass[(along > 0.22) & (along < 0.45)]))
-        use = (along <= max(reach, 0.5)) & (mass > 0.2 * usual) & (mass < 1.35 * usual)  # more is print beside the pointer
+        use = (
+            (along <= max(reach, 0.5)) & (mass > 0.2 * usual) & (mass < 1.35 * usual)
+        )  # more is print beside the pointer
         half = min(half, 0.7 * usual * _ACROSS_STEP / 0.65 + 0.012)
         if use.sum() < 12:
             return 'the pointer is broken up'
         line, std, pivot, spread = _robust_line(along[use], centres[use])
     if reach < 0.5:
         return 'the pointer is broken up'
-    return Pointer(degrees, float(line[0]), float(line[1]), float(std[0]), float(std[1]), pivot, reach, strength, spread)
+    return Pointer(
+        degrees, float(line[0]), float(line[1]), float(std[0]), float(std[1]), pivot, reach, strength, spread
+    )
 
 
 def _centres(share: Singles, degrees: float, along: Floats, line: Floats, half: float) -> tuple[Floats, Floats]:
@@ -136,7 +139,11 @@ def _reach(share: Singles, degrees: float, line: Floats) -> float:
     side = line[0] + line[1] * along
     best = np.full(len(along), -1.0)
     for extra in (-0.012, 0.0, 0.012):
-        values = look_up(share, (degrees + np.rad2deg(np.arctan2(side + extra, along)))[None, :], np.hypot(side + extra, along)[None, :])
+        values = look_up(
+            share,
+            (degrees + np.rad2deg(np.arctan2(side + extra, along)))[None, :],
+            np.hypot(side + extra, along)[None, :],
+        )
         best = np.maximum(best, values[0])
     gap = 0
     for place, value in zip(along, best, strict=True):

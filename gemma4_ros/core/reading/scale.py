@@ -84,8 +84,9 @@ def find_scales(face: Face, value_span: float, start_deg: float, end_deg: float,
         starts = comb.starts(contrast)
         near = sorted(found, key=lambda s: -s.quality)[:2]
         for ring in sorted({ring for ring, _ in starts}):
-            bends = [np.array([shift, 0, 0, 0, 0]) for r, shift in starts if r == ring] + [np.array(s.bend) for s in near]
-            scales = {comb.refine(contrast[ring], float(_RINGS[ring]), bend) for bend in bends}
+            bends = {(shift, 0.0, 0.0, 0.0, 0.0) for r, shift in starts if r == ring}
+            bends |= {tuple(round(term, 1) for term in s.bend) for s in near}  # type: ignore[misc]
+            scales = {comb.refine(contrast[ring], float(_RINGS[ring]), np.array(bend)) for bend in sorted(bends)}
             found += [s for s in scales if s is not None]
     return sorted(found, key=lambda s: -s.quality)
 
@@ -93,7 +94,9 @@ def find_scales(face: Face, value_span: float, start_deg: float, end_deg: float,
 def _ring_signals(face: Face) -> Floats:
     """Return what stands out along each ring, (rings, ANGLES), a little smoothed."""
     rows = np.round(_RINGS / RADIUS_STEP).astype(int)
-    signal = np.stack([face.difference[r - _BAND_ROWS : r + _BAND_ROWS + 1, :ANGLES].mean(axis=0) for r in rows]).astype(np.float64)
+    signal = np.stack(
+        [face.difference[r - _BAND_ROWS : r + _BAND_ROWS + 1, :ANGLES].mean(axis=0) for r in rows]
+    ).astype(np.float64)
     padded = np.concatenate([signal[:, -2:], signal, signal[:, :2]], axis=1)
     return np.asarray(sum(w * padded[:, k : k + ANGLES] for k, w in enumerate((0.1, 0.2, 0.4, 0.2, 0.1))))
 
@@ -101,6 +104,11 @@ def _ring_signals(face: Face) -> Floats:
 def _basis(degrees: Floats) -> Floats:
     a = np.deg2rad(degrees)
     return np.stack([np.ones_like(a), np.cos(a), np.sin(a), np.cos(2 * a), np.sin(2 * a)], axis=1)
+
+
+def _rank(values: Floats, share: float) -> float:
+    """Return the value below which ``share`` of the values lie; for short arrays much faster than numpy's percentile."""
+    return float(np.sort(values)[min(int(share * len(values)), len(values) - 1)])
 
 
 def _index(degrees: Floats) -> NDArray[np.int64]:
@@ -156,8 +164,8 @@ class _Comb:
             terms = terms if self.divisions >= 8 else min(terms, 3)
             window = min(share * self.gap_deg, 6.0)
             offsets, peaks = self._peaks(contrast, bend, window)
-            use = self.clear & (peaks > _PRESENT * max(float(np.percentile(peaks, 70)), 1e-6))
-            if use.sum() < max(4, terms):
+            use = self.clear & (peaks > _PRESENT * max(_rank(peaks, 0.7), 1e-6))
+            if use.sum() < max(4, terms, 0.4 * self.clear.sum()):
                 return None
             bend, spread = self._fit(offsets, peaks, use, bend, terms)
         return self._judged(contrast, radius, bend, spread, peaks)
@@ -170,28 +178,32 @@ class _Comb:
         values = contrast[columns]
         top = np.argmax(values, axis=1)
         peaks = values[np.arange(len(top)), top]
-        level = np.clip(values - 0.5 * np.maximum(peaks, 1e-6)[:, None], 0, None) * (np.abs(steps[None, :] - steps[top][:, None]) <= 6)
+        level = np.clip(values - 0.5 * np.maximum(peaks, 1e-6)[:, None], 0, None) * (
+            np.abs(steps[None, :] - steps[top][:, None]) <= 6
+        )
         middle = (level * steps).sum(axis=1) / np.maximum(level.sum(axis=1), 1e-9)
         rounding = (_index(centre) * 360.0 / ANGLES - centre + 180.0) % 360.0 - 180.0
         return self.basis @ bend + rounding + middle * 360.0 / ANGLES, peaks
 
-    def _fit(self, offsets: Floats, peaks: Floats, use: NDArray[np.bool_], bend: Floats, terms: int) -> tuple[Floats, float]:
-        basis, target = self.basis[use][:, :terms], offsets[use]
+    def _fit(
+        self, offsets: Floats, peaks: Floats, use: NDArray[np.bool_], bend: Floats, terms: int
+    ) -> tuple[Floats, float]:
+        basis, target = self.basis[use, :terms], offsets[use]
         prior = np.diag([0.0, 1.0, 1.0, 1.0, 1.0][:terms]) * 0.05
         weight = np.ones(len(target))
         fit, spread = bend[:terms], self.gap_deg
-        for _ in range(4):
+        for _ in range(3):
             left = basis.T @ (basis * weight[:, None]) + prior
             fit = np.linalg.solve(left + 1e-9 * np.eye(terms), basis.T @ (weight * target))
             rest = target - basis @ fit
-            spread = max(1.4826 * float(np.median(np.abs(rest))), 0.02)
+            spread = max(1.4826 * _rank(np.abs(rest), 0.5), 0.02)
             weight = np.clip(1 - (rest / (4.5 * spread)) ** 2, 0, None) ** 2 + 1e-6
         full = np.zeros(5)
         full[:terms] = fit
         return full, spread
 
     def _judged(self, contrast: Floats, radius: float, bend: Floats, spread: float, peaks: Floats) -> Scale | None:
-        usual = float(np.percentile(peaks[self.clear], 60))
+        usual = _rank(peaks[self.clear], 0.6)
         if usual <= 1.5 or float(np.max(np.abs(self.basis @ bend))) > 14.0:
             return None
         here = peaks > _PRESENT * usual
@@ -204,4 +216,14 @@ class _Comb:
             penalty = 0.6 * float((values > 0.5 * usual).mean())
         ends = 0.1 * float((~here[[0, -1]] & self.clear[[0, -1]]).sum())
         quality = share - penalty - ends - 1.5 * spread / min(self.gap_deg, 8.0) - 0.8 / self.divisions
-        return Scale(self.divisions, radius, self.start_deg, self.span_deg, (float(bend[0]), float(bend[1]), float(bend[2]), float(bend[3]), float(bend[4])), quality, spread, int(here.sum()), usual)
+        return Scale(
+            self.divisions,
+            radius,
+            self.start_deg,
+            self.span_deg,
+            (float(bend[0]), float(bend[1]), float(bend[2]), float(bend[3]), float(bend[4])),
+            quality,
+            spread,
+            int(here.sum()),
+            usual,
+        )

@@ -100,18 +100,187 @@ BLACK, WHITE, RED = (20, 20, 20), (240, 240, 238), (190, 25, 30)
 
 TUNE_LAYOUTS = (
     Layout('white_manometer', 0, 10, -135, 135, 10, 5, WHITE, BLACK, BLACK, (50, 52, 55)),
-    Layout('cream', 0, 6, -120, 120, 6, 10, (236, 226, 200), (50, 40, 30), (30, 30, 90), (150, 130, 80), needle_kind='bar', needle_width=0.02, numbers=0.5),
-    Layout('night', 0, 160, -130, 130, 8, 4, (25, 25, 28), (235, 235, 235), (240, 120, 30), (110, 112, 115), hub=0.11, words=(('C', 0.35),)),
-    Layout('banded', 0, 25, -135, 135, 5, 5, (250, 250, 250), (10, 10, 10), BLACK, (180, 182, 186), bands=((0, 0.6, (60, 160, 70)), (0.6, 0.8, (225, 190, 40)), (0.8, 1.0, (200, 50, 40))), ring=0.82, numbers=0.52),
-    Layout('half', 0, 100, -90, 90, 10, 2, (232, 234, 238), (30, 30, 32), RED, (70, 90, 120), needle_tail=0.12, words=(('%', 0.3), ('FLOW', -0.35))),
+    Layout(
+        'cream',
+        0,
+        6,
+        -120,
+        120,
+        6,
+        10,
+        (236, 226, 200),
+        (50, 40, 30),
+        (30, 30, 90),
+        (150, 130, 80),
+        needle_kind='bar',
+        needle_width=0.02,
+        numbers=0.5,
+    ),
+    Layout(
+        'night',
+        0,
+        160,
+        -130,
+        130,
+        8,
+        4,
+        (25, 25, 28),
+        (235, 235, 235),
+        (240, 120, 30),
+        (110, 112, 115),
+        hub=0.11,
+        words=(('C', 0.35),),
+    ),
+    Layout(
+        'banded',
+        0,
+        25,
+        -135,
+        135,
+        5,
+        5,
+        (250, 250, 250),
+        (10, 10, 10),
+        BLACK,
+        (180, 182, 186),
+        bands=((0, 0.6, (60, 160, 70)), (0.6, 0.8, (225, 190, 40)), (0.8, 1.0, (200, 50, 40))),
+        ring=0.82,
+        numbers=0.52,
+    ),
+    Layout(
+        'half',
+        0,
+        100,
+        -90,
+        90,
+        10,
+        2,
+        (232, 234, 238),
+        (30, 30, 32),
+        RED,
+        (70, 90, 120),
+        needle_tail=0.12,
+        words=(('%', 0.3), ('FLOW', -0.35)),
+    ),
 )
 TEST_LAYOUTS = (
-    Layout('process', 0, 16, -135, 135, 8, 4, (246, 246, 240), (15, 15, 15), (15, 15, 15), (90, 92, 94), ring=0.84, numbers=0.58, needle_tip=0.80, needle_kind='lance', words=(('bar', 0.33), ('EN 837-1', 0.52))),
-    Layout('thermometer', -20, 120, -140, 140, 14, 2, (228, 230, 225), (20, 30, 60), (170, 30, 40), (190, 188, 180), ring=0.78, major_length=0.10, minor_length=0.05, numbers=0.54, number_size=0.10, needle_tip=0.70, needle_width=0.03, arc_line=True, words=(('deg C', 0.28),)),
-    Layout('cockpit', 0, 8, -125, 125, 8, 5, (14, 16, 20), (225, 228, 215), (235, 235, 225), (30, 30, 32), bezel_width=0.14, ring=0.76, hub=0.13, hub_colour=(90, 90, 92), numbers=0.48, words=(('x100', -0.3),)),
-    Layout('blue_case', 0, 4, -135, 135, 4, 10, (240, 244, 248), (25, 25, 40), (20, 60, 150), (30, 70, 140), ring=0.80, minor_length=0.05, needle_kind='bar', needle_width=0.025, needle_tail=0.28, hub=0.06),
-    Layout('compound', -1, 5, -150, 150, 6, 5, (252, 250, 244), (30, 30, 30), (25, 25, 25), (160, 120, 60), bands=((0.75, 1.0, (205, 60, 50)),), ring=0.83, numbers=0.56, needle_kind='taper', needle_width=0.045, words=(('bar', 0.30), ('CL 1.6', 0.45))),
-    Layout('wide_panel', 0, 1000, -110, 110, 5, 4, (215, 220, 214), (35, 35, 35), (200, 70, 20), (60, 60, 62), ring=0.74, major_length=0.14, minor_length=0.08, numbers=0.45, needle_tip=0.66, needle_tail=0.0, words=(('rpm', 0.25),)),
+    Layout(
+        'process',
+        0,
+        16,
+        -135,
+        135,
+        8,
+        4,
+        (246, 246, 240),
+        (15, 15, 15),
+        (15, 15, 15),
+        (90, 92, 94),
+        ring=0.84,
+        numbers=0.58,
+        needle_tip=0.80,
+        needle_kind='lance',
+        words=(('bar', 0.33), ('EN 837-1', 0.52)),
+    ),
+    Layout(
+        'thermometer',
+        -20,
+        120,
+        -140,
+        140,
+        14,
+        2,
+        (228, 230, 225),
+        (20, 30, 60),
+        (170, 30, 40),
+        (190, 188, 180),
+        ring=0.78,
+        major_length=0.10,
+        minor_length=0.05,
+        numbers=0.54,
+        number_size=0.10,
+        needle_tip=0.70,
+        needle_width=0.03,
+        arc_line=True,
+        words=(('deg C', 0.28),),
+    ),
+    Layout(
+        'cockpit',
+        0,
+        8,
+        -125,
+        125,
+        8,
+        5,
+        (14, 16, 20),
+        (225, 228, 215),
+        (235, 235, 225),
+        (30, 30, 32),
+        bezel_width=0.14,
+        ring=0.76,
+        hub=0.13,
+        hub_colour=(90, 90, 92),
+        numbers=0.48,
+        words=(('x100', -0.3),),
+    ),
+    Layout(
+        'blue_case',
+        0,
+        4,
+        -135,
+        135,
+        4,
+        10,
+        (240, 244, 248),
+        (25, 25, 40),
+        (20, 60, 150),
+        (30, 70, 140),
+        ring=0.80,
+        minor_length=0.05,
+        needle_kind='bar',
+        needle_width=0.025,
+        needle_tail=0.28,
+        hub=0.06,
+    ),
+    Layout(
+        'compound',
+        -1,
+        5,
+        -150,
+        150,
+        6,
+        5,
+        (252, 250, 244),
+        (30, 30, 30),
+        (25, 25, 25),
+        (160, 120, 60),
+        bands=((0.75, 1.0, (205, 60, 50)),),
+        ring=0.83,
+        numbers=0.56,
+        needle_kind='taper',
+        needle_width=0.045,
+        words=(('bar', 0.30), ('CL 1.6', 0.45)),
+    ),
+    Layout(
+        'wide_panel',
+        0,
+        1000,
+        -110,
+        110,
+        5,
+        4,
+        (215, 220, 214),
+        (35, 35, 35),
+        (200, 70, 20),
+        (60, 60, 62),
+        ring=0.74,
+        major_length=0.14,
+        minor_length=0.08,
+        numbers=0.45,
+        needle_tip=0.66,
+        needle_tail=0.0,
+        words=(('rpm', 0.25),),
+    ),
 )
 
 _SHIFT = 4
@@ -138,7 +307,13 @@ def _stroke(canvas: Image, degrees: float, inner: float, outer: float, width: fl
     (x0, y0), (x1, y1) = _point(inner, degrees, size), _point(outer, degrees, size)
     half = width * size / 4
     nx, ny = np.cos(np.deg2rad(degrees)) * half, np.sin(np.deg2rad(degrees)) * half
-    cv2.fillPoly(canvas, [_fixed([(x0 - nx, y0 - ny), (x0 + nx, y0 + ny), (x1 + nx, y1 + ny), (x1 - nx, y1 - ny)])], colour, cv2.LINE_AA, _SHIFT)
+    cv2.fillPoly(
+        canvas,
+        [_fixed([(x0 - nx, y0 - ny), (x0 + nx, y0 + ny), (x1 + nx, y1 + ny), (x1 - nx, y1 - ny)])],
+        colour,
+        cv2.LINE_AA,
+        _SHIFT,
+    )
 
 
 def _text(canvas: Image, text: str, x: float, y: float, height: float, colour: Colour) -> None:
@@ -146,7 +321,16 @@ def _text(canvas: Image, text: str, x: float, y: float, height: float, colour: C
     scale = height * size / 2 / 22.0
     thickness = max(1, round(scale * 2.2))
     (w, h), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-    cv2.putText(canvas, text, (round(x - w / 2), round(y + h / 2)), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    cv2.putText(
+        canvas,
+        text,
+        (round(x - w / 2), round(y + h / 2)),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        scale,
+        colour,
+        thickness,
+        cv2.LINE_AA,
+    )
 
 
 def _needle(canvas: Image, lay: Layout, degrees: float, colour: Colour) -> None:
@@ -158,11 +342,29 @@ def _needle(canvas: Image, lay: Layout, degrees: float, colour: Colour) -> None:
         return x + side * np.cos(np.deg2rad(degrees)) * size / 2, y + side * np.sin(np.deg2rad(degrees)) * size / 2
 
     if lay.needle_kind == 'bar':
-        outline = [at(-lay.needle_tail, -w / 2), at(-lay.needle_tail, w / 2), at(lay.needle_tip, w / 2), at(lay.needle_tip, -w / 2)]
+        outline = [
+            at(-lay.needle_tail, -w / 2),
+            at(-lay.needle_tail, w / 2),
+            at(lay.needle_tip, w / 2),
+            at(lay.needle_tip, -w / 2),
+        ]
     elif lay.needle_kind == 'lance':
-        outline = [at(-lay.needle_tail, -w), at(-lay.needle_tail, w), at(0, w / 2), at(0.45, w), at(lay.needle_tip, 0), at(0.45, -w), at(0, -w / 2)]
+        outline = [
+            at(-lay.needle_tail, -w),
+            at(-lay.needle_tail, w),
+            at(0, w / 2),
+            at(0.45, w),
+            at(lay.needle_tip, 0),
+            at(0.45, -w),
+            at(0, -w / 2),
+        ]
     else:
-        outline = [at(-lay.needle_tail, -w), at(-lay.needle_tail, w), at(lay.needle_tip, 0.006), at(lay.needle_tip, -0.006)]
+        outline = [
+            at(-lay.needle_tail, -w),
+            at(-lay.needle_tail, w),
+            at(lay.needle_tip, 0.006),
+            at(lay.needle_tip, -0.006),
+        ]
     cv2.fillPoly(canvas, [_fixed(outline)], colour, cv2.LINE_AA, _SHIFT)
 
 
@@ -184,10 +386,24 @@ def draw_face(lay: Layout, value: float, size: int, view: View) -> Image:
     for i in range(lay.majors * lay.minors + 1):
         degrees = lay.start + span * i / (lay.majors * lay.minors)
         major = i % lay.minors == 0
-        _stroke(canvas, degrees, lay.ring - (lay.major_length if major else lay.minor_length), lay.ring, 0.022 if major else 0.011, lay.ink)
+        _stroke(
+            canvas,
+            degrees,
+            lay.ring - (lay.major_length if major else lay.minor_length),
+            lay.ring,
+            0.022 if major else 0.011,
+            lay.ink,
+        )
         if major and lay.numbers is not None:
             x, y = _point(lay.numbers, degrees, size)
-            _text(canvas, f'{lay.low + (lay.high - lay.low) * i / (lay.majors * lay.minors):g}', x, y, lay.number_size, lay.ink)
+            _text(
+                canvas,
+                f'{lay.low + (lay.high - lay.low) * i / (lay.majors * lay.minors):g}',
+                x,
+                y,
+                lay.number_size,
+                lay.ink,
+            )
     for word, down in lay.words:
         _text(canvas, word, size / 2, size / 2 + down * size / 2, 0.09, lay.ink)
     if view.extra_needle is not None:
@@ -198,7 +414,9 @@ def draw_face(lay: Layout, value: float, size: int, view: View) -> Image:
             shade = np.full_like(canvas, 255)
             _needle(shade, lay, degrees, (0, 0, 0))
             offset = np.float32([[1, 0, 0.02 * size], [0, 1, 0.025 * size]])
-            shade = cv2.GaussianBlur(cv2.warpAffine(shade, offset, (size, size), borderValue=(255, 255, 255)), (0, 0), size * 0.008)
+            shade = cv2.GaussianBlur(
+                cv2.warpAffine(shade, offset, (size, size), borderValue=(255, 255, 255)), (0, 0), size * 0.008
+            )
             canvas = (canvas * (1 - view.shadow * (1 - shade / 255.0))).astype(np.uint8)
         _needle(canvas, lay, degrees, lay.needle)
         _disc(canvas, lay.hub, lay.hub_colour)
@@ -245,7 +463,9 @@ def _light(scene: NDArray[np.float32], view: View, rng: np.random.Generator) -> 
     scene = scene * (view.gain * (1 + view.gradient * np.clip(ramp, -1, 1)))[..., None]
     if view.glare is not None:
         gx, gy, radius, strength = view.glare
-        d2 = ((xx - view.centre[0] - gx * view.diameter / 2) ** 2 + (yy - view.centre[1] - gy * view.diameter / 2) ** 2) / (radius * view.diameter / 2) ** 2
+        d2 = (
+            (xx - view.centre[0] - gx * view.diameter / 2) ** 2 + (yy - view.centre[1] - gy * view.diameter / 2) ** 2
+        ) / (radius * view.diameter / 2) ** 2
         scene = scene + (255 * strength * np.exp(-d2 * 1.5))[..., None]
     return scene.astype(np.float32)
 
@@ -255,11 +475,23 @@ def _soil(scene: Image, view: View, rng: np.random.Generator) -> Image:
         angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.85) * view.diameter / 2
         at = (round(view.centre[0] + radius * np.cos(angle)), round(view.centre[1] + radius * np.sin(angle)))
         shade = int(rng.integers(60, 150))
-        cv2.ellipse(scene, (at, (float(rng.uniform(2, 9)), float(rng.uniform(2, 9))), float(rng.uniform(0, 180))), (shade, shade - 10, shade - 25), -1, cv2.LINE_AA)
+        cv2.ellipse(
+            scene,
+            (at, (float(rng.uniform(2, 9)), float(rng.uniform(2, 9))), float(rng.uniform(0, 180))),
+            (shade, shade - 10, shade - 25),
+            -1,
+            cv2.LINE_AA,
+        )
     if view.occluder is not None:
         x, y, half = (v * view.diameter / 2 for v in view.occluder)
         cx, cy = view.centre
-        cv2.rectangle(scene, (round(cx + x - half), round(cy + y - half)), (round(cx + x + half), round(cy + y + half)), (95, 88, 80), -1)
+        cv2.rectangle(
+            scene,
+            (round(cx + x - half), round(cy + y - half)),
+            (round(cx + x + half), round(cy + y + half)),
+            (95, 88, 80),
+            -1,
+        )
     return scene
 
 
@@ -295,8 +527,30 @@ def render(lay: Layout, value: float, view: View, seed: int) -> Image:
 
 
 RANGES: dict[str, dict[str, Any]] = {
-    'tune': {'diameter': (150, 330), 'tilt': (0, 16), 'roll': 2.0, 'distance': (8, 16), 'gain': (0.75, 1.1), 'gradient': 0.2, 'noise': (1, 5), 'blur': (0.4, 1.0), 'jpeg': (70, 95), 'backdrop': (3, 12)},
-    'test': {'diameter': (120, 380), 'tilt': (2, 22), 'roll': 3.0, 'distance': (6, 20), 'gain': (0.6, 1.2), 'gradient': 0.3, 'noise': (0.5, 7), 'blur': (0.3, 1.2), 'jpeg': (60, 97), 'backdrop': (5, 20)},
+    'tune': {
+        'diameter': (150, 330),
+        'tilt': (0, 16),
+        'roll': 2.0,
+        'distance': (8, 16),
+        'gain': (0.75, 1.1),
+        'gradient': 0.2,
+        'noise': (1, 5),
+        'blur': (0.4, 1.0),
+        'jpeg': (70, 95),
+        'backdrop': (3, 12),
+    },
+    'test': {
+        'diameter': (120, 380),
+        'tilt': (2, 22),
+        'roll': 3.0,
+        'distance': (6, 20),
+        'gain': (0.6, 1.2),
+        'gradient': 0.3,
+        'noise': (0.5, 7),
+        'blur': (0.3, 1.2),
+        'jpeg': (60, 97),
+        'backdrop': (5, 20),
+    },
 }
 
 
@@ -305,10 +559,18 @@ def _clean_view(span: dict[str, Any], rng: np.random.Generator) -> View:
     tilt, axis = rng.uniform(*span['tilt']), rng.uniform(0, 2 * np.pi)
     room_x, room_y = max(1.0, 320 - diameter * 0.56), max(1.0, 240 - diameter * 0.56)
     return View(
-        diameter=diameter, centre=(320 + rng.uniform(-room_x, room_x), 240 + rng.uniform(-room_y, room_y)),
-        pitch=tilt * np.cos(axis), yaw=tilt * np.sin(axis), roll=rng.uniform(-span['roll'], span['roll']), distance=rng.uniform(*span['distance']),
-        gain=rng.uniform(*span['gain']), gradient=rng.uniform(0, span['gradient']), noise=rng.uniform(*span['noise']), blur=rng.uniform(*span['blur']),
-        jpeg=int(rng.integers(*span['jpeg'])) if rng.random() < 0.5 else 0, backdrop=int(rng.integers(*span['backdrop'])),
+        diameter=diameter,
+        centre=(320 + rng.uniform(-room_x, room_x), 240 + rng.uniform(-room_y, room_y)),
+        pitch=tilt * np.cos(axis),
+        yaw=tilt * np.sin(axis),
+        roll=rng.uniform(-span['roll'], span['roll']),
+        distance=rng.uniform(*span['distance']),
+        gain=rng.uniform(*span['gain']),
+        gradient=rng.uniform(0, span['gradient']),
+        noise=rng.uniform(*span['noise']),
+        blur=rng.uniform(*span['blur']),
+        jpeg=int(rng.integers(*span['jpeg'])) if rng.random() < 0.5 else 0,
+        backdrop=int(rng.integers(*span['backdrop'])),
     )
 
 
@@ -318,7 +580,12 @@ def _degrade(view: View, family: str, rng: np.random.Generator) -> tuple[View, t
     choices = rng.choice(['glare', 'dirt', 'shadow', 'noise', 'blur', 'dark', 'jpeg', 'motion'], size=2, replace=False)
     for name in choices:
         if name == 'glare':
-            changes['glare'] = (rng.uniform(-0.6, 0.6), rng.uniform(-0.6, 0.6), rng.uniform(0.15, 0.4), rng.uniform(0.3, 1.3 if harder else 1.0))
+            changes['glare'] = (
+                rng.uniform(-0.6, 0.6),
+                rng.uniform(-0.6, 0.6),
+                rng.uniform(0.15, 0.4),
+                rng.uniform(0.3, 1.3 if harder else 1.0),
+            )
         elif name == 'dirt':
             changes['dirt'] = int(rng.integers(4, 18 if harder else 12))
         elif name == 'shadow':
@@ -368,7 +635,9 @@ def make(family: str, index: int, kind: str = 'clean') -> Picture:
         How it is spoiled.
 
     """
-    rng = np.random.default_rng([{'tune': 11, 'test': 97}[family], {'clean': 0, 'degraded': 1, 'unreadable': 2}[kind], index])
+    rng = np.random.default_rng(
+        [{'tune': 11, 'test': 97}[family], {'clean': 0, 'degraded': 1, 'unreadable': 2}[kind], index]
+    )
     layouts = TUNE_LAYOUTS if family == 'tune' else TEST_LAYOUTS
     lay = layouts[int(rng.integers(len(layouts)))]
     value = float(rng.uniform(lay.low, lay.high))

@@ -40,16 +40,33 @@ def measure(family: str, kind: str, count: int) -> dict[str, Any]:
         errors.append(error)
         inside += result.low <= picture.value <= result.high
         if error > 0.01:
-            worst.append((index, picture.layout.name, picture.tags, f'error {100 * error:.2f} %', f'half {50 * (result.high - result.low) / span:.2f} % confidence {result.confidence:.2f}'))
+            worst.append(
+                (
+                    index,
+                    picture.layout.name,
+                    picture.tags,
+                    f'error {100 * error:.2f} %',
+                    f'half {50 * (result.high - result.low) / span:.2f} % confidence {result.confidence:.2f}',
+                )
+            )
             if not result.low <= picture.value <= result.high:
                 silent.append(index)
     read = len(errors)
     return {
-        'count': count, 'read': read, 'within_1pct': round(sum(e <= 0.01 for e in errors) / max(count, 1), 4),
-        'within_1pct_of_read': round(sum(e <= 0.01 for e in errors) / max(read, 1), 4), 'silent_error_rate': round(len(silent) / count, 4),
-        'over_1pct_of_read': sum(e > 0.01 for e in errors), 'over_2pct_of_read': sum(e > 0.02 for e in errors), 'cannot_read_rate': round((count - read) / count, 4), 'interval_holds': round(inside / max(read, 1), 4),
-        'median_error_pct': round(100 * float(np.median(errors)), 3) if errors else None, 'max_error_pct': round(100 * max(errors), 3) if errors else None,
-        'refusals': dict(refusals), 'median_s': round(float(np.median(seconds)), 3), 'worst': worst,
+        'count': count,
+        'read': read,
+        'within_1pct': round(sum(e <= 0.01 for e in errors) / max(count, 1), 4),
+        'within_1pct_of_read': round(sum(e <= 0.01 for e in errors) / max(read, 1), 4),
+        'silent_error_rate': round(len(silent) / count, 4),
+        'over_1pct_of_read': sum(e > 0.01 for e in errors),
+        'over_2pct_of_read': sum(e > 0.02 for e in errors),
+        'cannot_read_rate': round((count - read) / count, 4),
+        'interval_holds': round(inside / max(read, 1), 4),
+        'median_error_pct': round(100 * float(np.median(errors)), 3) if errors else None,
+        'max_error_pct': round(100 * max(errors), 3) if errors else None,
+        'refusals': dict(refusals),
+        'median_s': round(float(np.median(seconds)), 3),
+        'worst': worst,
     }
 
 
@@ -62,7 +79,13 @@ def main() -> None:
     parser.add_argument('--out', type=Path, help='folder of the report, for example build/reports')
     parser.add_argument('--worst', action='store_true', help='list refusals and errors')
     args = parser.parse_args()
-    report: dict[str, Any] = {'family': args.family, 'opencv': cv2.__version__, 'numpy': np.__version__, 'machine': platform.machine(), 'kinds': {}}
+    report: dict[str, Any] = {
+        'family': args.family,
+        'opencv': cv2.__version__,
+        'numpy': np.__version__,
+        'machine': platform.machine(),
+        'kinds': {},
+    }
     for kind in args.kinds:
         result = measure(args.family, kind, args.count)
         worst = result.pop('worst')
