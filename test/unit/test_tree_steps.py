@@ -215,3 +215,15 @@ def test_rows_change_only_when_something_happened() -> None:
 def test_an_unknown_tool_is_named() -> None:
     with pytest.raises(PlanError, match="step s1: the executor has no tool 'fly'"):
         PlanTree(Plan('goal', step(1, 'fly')), LIMITS, ScriptedGate())
+
+
+def test_a_step_that_the_gate_cancelled_for_a_stale_signal_is_tried_again() -> None:
+    stale = Answer(Outcome.CANCELLED, 644, 'odom is too old')
+    bench = bench_of(step(1, 'pick'))
+    bench.answer('s1', stale)
+    assert bench.answer('s1', HELD) is TreeStatus.RUNNING
+    bench.tick(0.5)
+    assert bench.answer('s1', GOOD) is TreeStatus.SUCCEEDED
+    once = bench_of(step(1))
+    assert once.answer('s1', stale) is TreeStatus.FAILED
+    assert once.tree.failure == ('s1', stale)

@@ -10,12 +10,14 @@ from py_trees.behaviour import Behaviour
 from py_trees.common import Status
 
 from gemma4_ros.core.errors import ControllerLostError, StepCancelledError
+from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.tree.ports import Answer, Outcome, Running, StepLimits
 from gemma4_ros.core.tree.session import Phase, Session
 
 __all__ = ['Scope', 'StepLeaf']
 
-_TRIED = (Outcome.FAILED, Outcome.LOST, Outcome.TIMED_OUT)
+# The gate cancelled it for want of a fresh signal: a failed try; the next one is held until the signal is back.
+_PASSING = (Code.SIGNAL_MISSING, Code.SIGNAL_STALE)
 
 
 class Scope(Protocol):
@@ -185,7 +187,8 @@ class StepLeaf(Behaviour):
         if answer.outcome is Outcome.CANCELLED:
             if self._cancelled_s is not None:
                 return self._end(Phase.CANCELLED, answer)
-            return self._fail(answer, for_good=True)
+            if answer.code not in _PASSING:
+                return self._fail(answer, for_good=True)
         if not self._is_main:
             return self._recovered(answer)
         if answer.outcome is Outcome.SUCCEEDED:
@@ -220,7 +223,7 @@ class StepLeaf(Behaviour):
         return self._start()
 
     def _tried(self, answer: Answer) -> Status:
-        if self.attempt > self._limits.retry_times or answer.outcome not in _TRIED:
+        if self.attempt > self._limits.retry_times:
             return self._fail(answer, for_good=False)
         self.answer = answer
         if self._should_end():
