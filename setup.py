@@ -14,6 +14,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+DATA = ('npz', 'json', 'yaml', 'xml', 'txt', 'jinja', 'gbnf', 'html', 'css', 'js', 'svg', 'png', 'wav', 'typed')
 
 
 def package_field(name: str) -> str:
@@ -50,7 +51,7 @@ setup(
     license=package_field('license'),
     python_requires='>=3.10,<3.14',
     packages=find_packages(include=['gemma4_ros', 'gemma4_ros.*']),
-    package_data={'gemma4_ros': ['py.typed', '**/*.html', '**/*.css', '**/*.js', '**/*.xml', '**/*.jinja', '**/*.gbnf']},
+    package_data={'gemma4_ros': [f'**/*.{kind}' for kind in DATA]},
     install_requires=requirements(),
     entry_points={'console_scripts': ['gemma4 = gemma4_ros.cli.main:main']},
     cmdclass={'build_py': BuildWithConfig},

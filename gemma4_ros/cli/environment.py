@@ -102,10 +102,14 @@ def ensure_ros_environment() -> None:
                 'or source the install/setup.bash of the workspace that holds them'
             )
         _start_again({**ros_environment(os.environ, prefix, Path(sys.prefix)), MARK: '1'})
-    raise ConfigError('ROS 2 cannot be set up from here: run `make setup`, or source your ROS 2 distribution and install/')
+    raise ConfigError(
+        'ROS 2 cannot be set up from here: run `make setup`, or source your ROS 2 distribution and install/'
+    )
 
 
 def require_rclpy() -> None:
     """Raise ConfigError where rclpy cannot be imported."""
     if find_spec('rclpy') is None:
-        raise ConfigError('there is no ROS 2 here: run `make setup` in the source tree, or source your ROS 2 distribution')
+        raise ConfigError(
+            'there is no ROS 2 here: run `make setup` in the source tree, or source your ROS 2 distribution'
+        )

@@ -14,6 +14,10 @@ from gemma4_ros.cli.paths import config_dir, source_root
 from gemma4_ros.nodes.table import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / 'scripts'))
+
+from lint_tree import tracked  # noqa: E402
+
 OVERLAY = ROOT / 'install' / 'gemma4_ros'
 PACKAGES = OVERLAY / 'lib' / f'python{sys.version_info[0]}.{sys.version_info[1]}' / 'site-packages'
 PYTHON = ROOT / '.venv' / 'bin' / 'python'
@@ -112,3 +116,5 @@ def test_a_wheel_carries_code_and_configuration(tmp_path: Path) -> None:
     (folder,) = _places([sys.executable, '-c', script], Path('/'), CLEAN)
     assert folder == target / 'gemma4_ros' / 'config'
     assert (folder / 'tools' / 'cell.yaml').is_file()
+    wanted = {path.relative_to(ROOT) for path in tracked(ROOT, 'gemma4_ros')}
+    assert not {path for path in wanted if not (target / path).is_file()}
