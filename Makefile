@@ -31,8 +31,8 @@ fast: setup ## the tests that end in seconds: no ROS, no model
 	@$(RUN) python -m pytest -q -m "not ros and not model and not slow" test/unit test/contract $(ARGS)
 
 fmt: setup ## format the code
-	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix-only --quiet .
+	@$(RUN) ruff format .
 
 lint: setup ## format, rules, types, layers, sizes, documents, docker files
 	@$(RUN) python scripts/lint.py

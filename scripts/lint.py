@@ -42,7 +42,7 @@ def docker_files() -> list[str]:
 
 CHECKS: dict[str, Check] = {
     'rules': program('ruff', 'check', '--output-format', 'concise', '.'),
-    'format': program('ruff', 'format', '--check', '.'),
+    'format': program('ruff', 'format', '--check', '--output-format', 'concise', '.'),
     'types': program('mypy'),
     'layers': program('lint-imports', '--no-cache'),
     'sizes': lambda: sizes(ROOT),

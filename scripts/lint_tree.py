@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 MAX_FILE_LINES = 400
+MAX_TEST_LINES = 600  # a test file mirrors one source file, with its tables of cases
 MAX_FUNCTION_LINES = 50
 LONG_FUNCTIONS_SHARE = 0.05  # so many may be longer
 LICENCE = 'SPDX-License-Identifier: Apache-2.0'
@@ -39,8 +40,9 @@ def sizes(root: Path) -> list[str]:
     for path in tracked(root, '*.py'):
         name = path.relative_to(root)
         lines = path.read_text(encoding='utf-8').count('\n')
-        if lines > MAX_FILE_LINES:
-            found.append(f'{name}: {lines} lines, at most {MAX_FILE_LINES}: split it by idea')
+        most = MAX_TEST_LINES if name.parts[0] == 'test' else MAX_FILE_LINES
+        if lines > most:
+            found.append(f'{name}: {lines} lines, at most {most}: split it by idea')
         if name.parts[0] == 'gemma4_ros':
             lengths += [(length, f'{name}:{line} {function}') for function, line, length in _functions(path)]
     too_long = sorted((entry for entry in lengths if entry[0] > MAX_FUNCTION_LINES), reverse=True)
