@@ -67,6 +67,7 @@ class Arm:
             for name, value in zip(ARM_JOINTS, joints, strict=True):
                 self._physics.command(name, value)
         self._physics.command('finger', self.fingers)
+        self._physics.set_firm(self.fingers < 0.0)
 
     def _stretch(self) -> float:
         """Return which part of the rest of the way this tick does, so that all coordinates arrive together."""

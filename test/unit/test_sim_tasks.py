@@ -109,6 +109,15 @@ def test_a_carried_object_falls_when_the_friction_goes(free: Cell) -> None:
     assert carry_out(free, 'place_object', place_id='storage').code == 'HAND_EMPTY'
 
 
+def test_a_held_object_does_not_creep_out_of_the_fingers(free: Cell) -> None:
+    stand_at(free, 'storage')
+    assert carry_out(free, 'pick_object', object_id='red_toolbox').ok
+    let_pass(free, 1.0)
+    height = float(free.physics.item_position('red_toolbox')[2])
+    let_pass(free, 30.0)
+    assert float(free.physics.item_position('red_toolbox')[2]) == pytest.approx(height, abs=3e-4)
+
+
 def test_an_object_that_is_lost_while_it_is_put_down_is_reported(free: Cell) -> None:
     stand_at(free, 'storage')
     assert carry_out(free, 'pick_object', object_id='blue_crate').ok
