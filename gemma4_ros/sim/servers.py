@@ -80,7 +80,7 @@ def error_code(result: type[Any], outcome: Outcome) -> int:
 
 
 async def _outcome(future: Future[Outcome]) -> Outcome:
-    outcome = await future
+    outcome: Outcome | None = await future
     assert outcome is not None  # `done` sets one
     return outcome
 
