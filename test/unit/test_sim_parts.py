@@ -112,9 +112,7 @@ def test_ways_lead_through_the_doorway(layout: Layout) -> None:
     way = grid.way((-3.0, 2.0), (3.0, -2.0))
     assert way is not None and way[0] == (-3.0, 2.0) and way[-1] == (3.0, -2.0)
     crossing = [
-        a[1] + (b[1] - a[1]) * (1.5 - a[0]) / (b[0] - a[0])
-        for a, b in itertools.pairwise(way)
-        if a[0] <= 1.5 < b[0]
+        a[1] + (b[1] - a[1]) * (1.5 - a[0]) / (b[0] - a[0]) for a, b in itertools.pairwise(way) if a[0] <= 1.5 < b[0]
     ]
     assert len(crossing) == 1 and abs(crossing[0]) < 0.35
 
