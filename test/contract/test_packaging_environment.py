@@ -17,7 +17,6 @@ from gemma4_ros.core.errors import ConfigError
 ROOT = Path(__file__).resolve().parents[2]
 WRAPPER = ROOT / 'scripts' / 'with_env.sh'
 PYTHON = ROOT / '.venv' / 'bin' / 'python'
-CLEAN = {'PATH': '/usr/local/bin:/usr/bin:/bin', 'HOME': str(ROOT)}
 NAMES = ('AMENT_PREFIX_PATH', 'LD_LIBRARY_PATH', 'PYTHONPATH', 'PATH', *environment.DEFAULTS)
 PUBLISH = (
     'from gemma4_ros.cli.environment import ensure_ros_environment; ensure_ros_environment(); '
@@ -69,14 +68,16 @@ def test_a_second_start_that_did_not_help_is_not_tried_again(monkeypatch: pytest
 
 
 @pytest.mark.ros
-def test_wrapper_and_python_agree_on_every_variable() -> None:
+def test_wrapper_and_python_agree_on_every_variable(clean_environment: dict[str, str]) -> None:
     show = 'import os, json; print(json.dumps(dict(os.environ)))'
     ensure = 'from gemma4_ros.cli.environment import ensure_ros_environment as e; e(); '
     seen = []
     for command in ([str(WRAPPER), 'python', '-c', show], [str(PYTHON), '-c', ensure + show]):
-        done = subprocess.run(command, cwd='/', env=CLEAN, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            command, cwd='/', env=clean_environment, capture_output=True, text=True, timeout=60, check=True
+        )
         variables = json.loads(done.stdout)
-        seen.append({name: set(variables[name].split(os.pathsep)) for name in NAMES})
+        seen.append({name: set(filter(None, variables[name].split(os.pathsep))) for name in NAMES})
     assert seen[0] == seen[1]
 
 
@@ -91,8 +92,14 @@ def test_wrapper_and_python_agree_on_every_variable() -> None:
     ],
     ids=['bare', 'wrapped', 'sourced'],
 )
-def test_messages_can_be_published_however_it_was_started(command: list[str], folder: Path) -> None:
-    variables = {**CLEAN, 'ROS_DOMAIN_ID': os.environ['ROS_DOMAIN_ID'], 'ROS_LOG_DIR': os.environ['ROS_LOG_DIR']}
+def test_messages_can_be_published_however_it_was_started(
+    command: list[str], folder: Path, clean_environment: dict[str, str]
+) -> None:
+    variables = {
+        **clean_environment,
+        'ROS_DOMAIN_ID': os.environ['ROS_DOMAIN_ID'],
+        'ROS_LOG_DIR': os.environ['ROS_LOG_DIR'],
+    }
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == 'published', done.stderr
 

@@ -21,7 +21,6 @@ from lint_tree import tracked  # noqa: E402
 OVERLAY = ROOT / 'install' / 'gemma4_ros'
 PACKAGES = OVERLAY / 'lib' / f'python{sys.version_info[0]}.{sys.version_info[1]}' / 'site-packages'
 PYTHON = ROOT / '.venv' / 'bin' / 'python'
-CLEAN = {'PATH': '/usr/local/bin:/usr/bin:/bin', 'HOME': str(ROOT)}
 WHERE = (
     'import gemma4_ros.core.errors as e, gemma4_ros.cli.paths as p, gemma4_ros.msg as m; '
     'print(e.__file__, p.__file__, m.__file__)'
@@ -52,8 +51,10 @@ def _places(command: list[str], folder: Path, environment: dict[str, str]) -> li
     ],
     ids=['bare', 'with_env', 'sourced'],
 )
-def test_pip_copy_and_colcon_copy_are_one_source(command: list[str], folder: Path) -> None:
-    core, cli, messages = _places(command, folder, CLEAN)
+def test_pip_copy_and_colcon_copy_are_one_source(
+    command: list[str], folder: Path, clean_environment: dict[str, str]
+) -> None:
+    core, cli, messages = _places(command, folder, clean_environment)
     assert core == ROOT / 'gemma4_ros' / 'core' / 'errors.py'
     assert cli == ROOT / 'gemma4_ros' / 'cli' / 'paths.py'
     assert PACKAGES in messages.parents
@@ -105,7 +106,7 @@ def test_every_node_has_an_executable_that_names_the_python_of_this_clone() -> N
 
 
 @pytest.mark.slow
-def test_a_wheel_carries_code_and_configuration(tmp_path: Path) -> None:
+def test_a_wheel_carries_code_and_configuration(tmp_path: Path, clean_environment: dict[str, str]) -> None:
     words = ['wheel', '-q', '--no-deps', '--no-build-isolation', '--no-index', '--wheel-dir', str(tmp_path), str(ROOT)]
     subprocess.run([sys.executable, '-m', 'pip', *words], check=True, capture_output=True, timeout=100)
     (wheel,) = tmp_path.glob('gemma4_ros-*.whl')
@@ -113,7 +114,7 @@ def test_a_wheel_carries_code_and_configuration(tmp_path: Path) -> None:
     words = ['install', '-q', '--no-deps', '--no-index', '--target', str(target), str(wheel)]
     subprocess.run([sys.executable, '-m', 'pip', *words], check=True, capture_output=True, timeout=100)
     script = f'import sys; sys.path.insert(0, {str(target)!r}); import gemma4_ros.cli.paths as p; print(p.config_dir())'
-    (folder,) = _places([sys.executable, '-c', script], Path('/'), CLEAN)
+    (folder,) = _places([sys.executable, '-c', script], Path('/'), clean_environment)
     assert folder == target / 'gemma4_ros' / 'config'
     assert (folder / 'tools' / 'cell.yaml').is_file()
     wanted = {path.relative_to(ROOT) for path in tracked(ROOT, 'gemma4_ros')}
