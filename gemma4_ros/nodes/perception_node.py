@@ -59,7 +59,7 @@ class PerceptionNode(LifecycleBase):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(1.0, self._on_tick, clock=steady, autostart=False)
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_configure(self, _: LifecycleState) -> TransitionCallbackReturn:
         """Read the parameters and the world, offer the services."""
         config = self._config = params.read(self, PerceptionConfig)
         folder = gate_files.config_folder(config.config)
@@ -89,7 +89,7 @@ class PerceptionNode(LifecycleBase):
         self.shutdown_cameras()
         return super().on_deactivate(state)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_cleanup(self, _: LifecycleState) -> TransitionCallbackReturn:
         """Withdraw the services."""
         for service in self._services:
             self.destroy_service(service)

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fresh frames of a camera topic, on demand: subscribed only while somebody asks, and decoded only by the one who asked."""
+"""Fresh frames of a camera topic: subscribed only while somebody asks, decoded only by the one who asked."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.serialization import deserialize_message
-from rclpy.time import Time
 
 from gemma4_ros.core.errors import NoFrameError
 from gemma4_ros.ros import qos
@@ -47,8 +46,9 @@ class CameraFeed:
     """
     A camera topic.
 
-    While nobody asks there is no subscription and no cost. A request subscribes, and a frame counts only if it was received and stamped after
-    the request: a picture from before the robot arrived is never used. The subscription stays for ``linger_s``, so that a second request is quick.
+    While nobody asks there is no subscription and no cost. A request subscribes, and a frame counts only if it was
+    received and stamped after the request: a picture from before the robot arrived is never used. The subscription
+    stays for ``linger_s``, so that a second request is quick.
     """
 
     def __init__(self, node: Node, workers: Workers, topic: str, type_name: str, linger_s: float = 5.0) -> None:
@@ -144,7 +144,7 @@ class CameraFeed:
 
 
 def stamp_of(data: bytes) -> int:
-    """Return the header's stamp of a CDR message that begins with one: seconds and nanoseconds after four bytes of encapsulation."""
-    order = 'little' if data[1] & 1 else 'big'
-    seconds = int.from_bytes(data[4:8], order, signed=True)  # type: ignore[arg-type]
-    return Time(seconds=max(seconds, 0), nanoseconds=int.from_bytes(data[8:12], order)).nanoseconds  # type: ignore[arg-type]
+    """Return the stamp, ns, of a CDR message that begins with a header: it follows four bytes of encapsulation."""
+    order: Literal['little', 'big'] = 'little' if data[1] & 1 else 'big'
+    seconds = int.from_bytes(data[4:8], order, signed=True)
+    return max(seconds, 0) * 1_000_000_000 + int.from_bytes(data[8:12], order)

@@ -89,8 +89,8 @@ class Bench:
 
     def close(self) -> None:
         self.executor.shutdown(timeout_sec=2.0)
-        rclpy.try_shutdown(context=self.context)
         self.thread.join(5.0)
+        rclpy.try_shutdown(context=self.context)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class Ellipse:
         return min(self.a_px, self.b_px) / max(self.a_px, self.b_px)
 
     def shape(self) -> Floats:
-        """Return the symmetric 2 x 2 matrix that makes the unit circle this ellipse: what tilting does without rolling."""
+        """Return the symmetric 2 x 2 matrix that makes the unit circle this ellipse: tilted, not rolled."""
         c, s = np.cos(self.angle_rad), np.sin(self.angle_rad)
         turn = np.array([[c, -s], [s, c]])
         return np.asarray(turn @ np.diag([self.a_px, self.b_px]) @ turn.T)
@@ -73,8 +73,9 @@ def find_dials(grey: Grey, min_radius_px: float, limit: int = 12) -> list[list[E
     """
     Find dials: groups of nested ellipses with a common centre, the best supported first.
 
-    Method: closed outlines of level sets and of Canny edges, a direct least-squares ellipse for each (Fitzgibbon, Pilu, Fisher 1999),
-    kept when the grey-level gradient along the normals supports it all around, then refitted to the gradient's subpixel maxima.
+    Method: closed outlines of level sets and of Canny edges, a direct least-squares ellipse for each (Fitzgibbon, Pilu,
+    Fisher 1999), kept when the grey-level gradient along the normals supports it all around, then refitted to the
+    gradient's subpixel maxima.
 
     Parameters
     ----------

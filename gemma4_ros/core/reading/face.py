@@ -24,8 +24,9 @@ class Face:
     """
     The face of a dial in polar coordinates.
 
-    Angles are degrees clockwise from 12 o'clock, radii are shares of the ellipse that was found. The face's own colour (a running median
-    along the angle at each radius, so that light may change over the dial) is taken away: needle, marks and print remain.
+    Angles are degrees clockwise from 12 o'clock, radii are shares of the ellipse that was found. The face's own colour
+    (a running median along the angle at each radius, so that light may change over the dial) is taken away: needle, marks
+    and print remain.
     """
 
     def __init__(self, image: NDArray[np.uint8], ellipse: Ellipse) -> None:
@@ -33,8 +34,8 @@ class Face:
         self.ellipse = inside
         self.crop = crop
         lab = cv2.cvtColor(crop.astype(np.float32) / 255.0, cv2.COLOR_RGB2LAB)
-        degrees = np.arange(ANGLES) * (360.0 / ANGLES)
-        radii = np.arange(RADII) * RADIUS_STEP
+        degrees = np.asarray(np.arange(ANGLES) * (360.0 / ANGLES), np.float64)
+        radii = np.asarray(np.arange(RADII) * RADIUS_STEP, np.float64)
         x, y = self._to_pixels(degrees[None, :], radii[:, None])
         self._polar = np.asarray(cv2.remap(lab, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
         self._offset = self._polar - _background(self._polar)
@@ -70,7 +71,7 @@ class Face:
 
 
 def look_up(polar: Singles, degrees: Floats, radii: Floats) -> Singles:
-    """Return values of a wrapped polar array at angles and radii, bilinear; both arrays of one two-dimensional shape."""
+    """Return values of a wrapped polar array at angles and radii, bilinear; both of one two-dimensional shape."""
     columns = (np.mod(degrees, 360.0) * (ANGLES / 360.0)).astype(np.float32)
     rows = (radii / RADIUS_STEP).astype(np.float32)
     return np.asarray(cv2.remap(polar, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)

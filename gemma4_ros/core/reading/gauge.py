@@ -15,6 +15,8 @@ from gemma4_ros.core.reading.pointer import Pointer, find_pointer
 from gemma4_ros.core.reading.scale import Scale, find_scales
 
 METHOD = 'dial_polar'
+_MOST_DIALS = 3
+_RIVAL_DIAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A value that was read, in the dial's unit, with its 95 % interval; ``centre_px`` and ``radius_px`` say where the dial was."""
+    """A value in the dial's unit with its 95 % interval; ``centre_px`` and ``radius_px`` say where the dial was."""
 
     value: float
     low: float
@@ -55,7 +57,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class CannotRead:
-    """Why there is no value. ``reason``: no_dial, too_small, dark, glare, blur, no_pointer, two_pointers, scale, ambiguous, off_scale."""
+    """
+    Why there is no value.
+
+    ``reason`` is no_dial, two_dials, too_small, dark, glare, blur, no_pointer, two_pointers, scale, ambiguous,
+    off_scale or, of several pictures, moving.
+    """
 
     reason: str
     text: str
@@ -83,10 +90,11 @@ def read_gauge(
     """
     Read a pointer gauge.
 
-    Method: ellipse of the dial; polar unwrapping with the face's own colour taken away; pointer as the unbroken streak from the hub, its line
-    fitted to subpixel centres; value by interpolation between the scale marks that were found around the point where the pointer's line
-    crosses them. The steps follow Sablatnig and Kropatsch, "Automatic reading of analog display instruments" (ICPR 1994), and Reitsma et al.,
-    "Under pressure: learning-based analog gauge reading in the wild" (ICRA 2024), which splits the task so that each step can fail by itself.
+    Method: ellipse of the dial; polar unwrapping with the face's own colour taken away; pointer as the unbroken streak
+    from the hub, its line fitted to subpixel centres; value by interpolation between the scale marks that were found,
+    at the point where the pointer's line crosses them. The steps follow Sablatnig and Kropatsch, "Automatic reading of
+    analog display instruments" (ICPR 1994), and Reitsma et al., "Under pressure: learning-based analog gauge reading
+    in the wild" (ICRA 2024), which splits the task so that each step can fail by itself.
 
     Parameters
     ----------
@@ -102,7 +110,8 @@ def read_gauge(
     Returns
     -------
     Reading
-        Value in ``dial.unit`` with a 95 % interval; or CannotRead with a reason. Raises nothing for bad pixels: they are data, not errors.
+        Value in ``dial.unit`` with a 95 % interval; or CannotRead with a reason. Raises nothing for bad pixels: they are
+        data, not errors.
 
     """
     limits = limits or Limits()
@@ -118,13 +127,26 @@ def read_gauge(
     groups = find_dials(grey, 0.6 * limits.min_radius_px)
     if not groups:
         return _no_dial(grey)
-    outer = groups[0][0]
-    if outer.radius_px < limits.min_radius_px:
-        return CannotRead(
-            'too_small',
-            f'the dial is {2 * outer.radius_px:.0f} px across, at least {2 * limits.min_radius_px:.0f} px are needed',
-        )
-    return _read_group(part, groups[0], dial, limits, corner)
+    if groups[0][0].radius_px < limits.min_radius_px:
+        across, least = 2 * groups[0][0].radius_px, 2 * limits.min_radius_px
+        return CannotRead('too_small', f'the dial is {across:.0f} px across, at least {least:.0f} px are needed')
+    return _read_groups(part, groups, dial, limits, corner)
+
+
+def _read_groups(
+    image: NDArray[np.uint8], groups: list[list[Ellipse]], dial: Dial, limits: Limits, corner: tuple[int, int]
+) -> Reading | CannotRead:
+    """Read what may be a dial; of two dials that can be read nobody knows which one is meant."""
+    first, least = groups[0], max(limits.min_radius_px, _RIVAL_DIAL * groups[0][0].radius_px)
+    likely = [first, *(g for g in groups[1:] if g[0].radius_px >= least)][:_MOST_DIALS]
+    results = [_read_group(image, group, dial, limits, corner) for group in likely]
+    readings = [r for r in results if isinstance(r, Reading)]
+    if len(readings) > 1:
+        return CannotRead('two_dials', f'{len(readings)} dials can be read in this picture; say in which region')
+    head = results[0]
+    if isinstance(head, CannotRead) and (not readings or head.reason == 'two_pointers'):
+        return head
+    return readings[0]
 
 
 def _part(image: NDArray[np.uint8], region: Region | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
@@ -228,7 +250,7 @@ def _value(ellipse: Ellipse, pointer: Pointer, scales: list[Scale], dial: Dial, 
         value + half * span,
         dial.unit,
         confidence,
-        angle,
+        (angle + 180.0) % 360.0 - 180.0,
         (ellipse.x_px, ellipse.y_px),
         ellipse.radius_px,
     )

@@ -20,7 +20,10 @@ _ACROSS_STEP = 0.004
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A straight pointer: at ``t`` along ``degrees`` from the centre it lies ``aside + lean * t`` to the clockwise side (shares of the radius)."""
+    """A straight pointer: ``t`` along ``degrees`` from the centre it lies ``aside + lean * t`` to the clockwise side.
+
+    Lengths are shares of the dial's radius.
+    """
 
     degrees: float
     aside: float
@@ -46,8 +49,9 @@ def find_pointer(face: Face, min_strength: float, rival_share: float) -> Pointer
     """
     Find the pointer; or return why there is none.
 
-    Method: every ray near the centre is scored by a low quantile of what stands out from the face along it, so that only an unbroken streak
-    counts, never print or marks; then the streak's centre is taken at every radius and a line fitted through the centres (robust, reweighted).
+    Method: every ray near the centre is scored by a low quantile of what stands out from the face along it, so that
+    only an unbroken streak counts, never print or marks; then the streak's centre is taken at every radius and a line fitted
+    through the centres (robust, reweighted).
 
     Parameters
     ----------
@@ -154,7 +158,7 @@ def _reach(share: Singles, degrees: float, line: Floats) -> float:
 
 
 def _robust_line(t: Floats, s: Floats) -> tuple[Floats, Floats, float, float]:
-    """Fit s = a + b t, reweighted (Tukey); return it, the standard deviations at the pivot and of the slope, the pivot and the usual residual."""
+    """Fit s = a + b t, reweighted (Tukey); return it, its deviations (at the pivot, of the slope), pivot, residual."""
     weight = np.ones(len(t))
     line = np.array([float(np.median(s)), 0.0])
     basis = np.stack([np.ones_like(t), t], axis=1)

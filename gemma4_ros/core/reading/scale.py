@@ -20,7 +20,7 @@ _FEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Marks that were found: ``divisions`` equal parts, bent by ``bend`` (degrees: shift, and two harmonics of the angle)."""
+    """Marks that were found: ``divisions`` equal parts, bent by ``bend`` (degrees: shift, two harmonics)."""
 
     divisions: int
     radius: float
@@ -43,7 +43,7 @@ class Scale:
 
 
 def plausible_divisions(span: float, most: int) -> list[int]:
-    """Return the numbers of divisions whose step is 1, 2, 2.5 or 5 times a power of ten, as printed scales have it (EN 837-1 asks for it)."""
+    """Return the numbers of divisions whose step is 1, 2, 2.5 or 5 times a power of ten, as on printed scales."""
     found = set()
     power = int(np.floor(np.log10(span)))
     for exponent in range(power - 3, power + 1):
@@ -58,9 +58,10 @@ def find_scales(face: Face, value_span: float, start_deg: float, end_deg: float,
     """
     Find rings of scale marks, best first.
 
-    Method: for every plausible number of divisions and every ring, a comb of marks is slid along the ring; the best places are then refined by
-    moving each mark to its own maximum and fitting shift and two harmonics of the angle (what roll, tilt and an off-centre view do to a circle),
-    from few marks to many. A comb is believed only where marks stand at its places, none between them and none beyond its ends.
+    Method: for every plausible number of divisions and every ring, a comb of marks is slid along the ring; the best
+    places are then refined by moving each mark to its own maximum and fitting shift and two harmonics of the angle
+    (what roll, tilt and an off-centre view do to a circle), from few marks to many. A comb is believed only where marks
+    stand at its places, none between them and none beyond its ends.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def _basis(degrees: Floats) -> Floats:
 
 
 def _rank(values: Floats, share: float) -> float:
-    """Return the value below which ``share`` of the values lie; for short arrays much faster than numpy's percentile."""
+    """Return the value below which ``share`` of the values lie; on short arrays much faster than percentile."""
     return float(np.sort(values)[min(int(share * len(values)), len(values) - 1)])
 
 
@@ -123,7 +124,7 @@ class _Comb:
         self.start_deg = start_deg
         self.span_deg = span_deg
         self.gap_deg = span_deg / divisions
-        self.marks = start_deg + self.gap_deg * np.arange(divisions + 1)
+        self.marks = np.asarray(start_deg + self.gap_deg * np.arange(divisions + 1), np.float64)
         away = np.abs((self.marks - pointer_deg + 180.0) % 360.0 - 180.0)
         self.clear = away > 4.0
         self.basis = _basis(self.marks)
@@ -131,7 +132,7 @@ class _Comb:
         steps = np.arange(1, beyond + 1) * self.gap_deg
         self.outside = np.concatenate([start_deg - steps, start_deg + span_deg + steps])
         outside_away = np.abs((self.outside - pointer_deg + 180.0) % 360.0 - 180.0)
-        self.outside = self.outside[outside_away > 4.0]
+        self.outside = np.asarray(self.outside[outside_away > 4.0], np.float64)
 
     def contrast(self, rings: Floats) -> Floats:
         """Return how much each angle stands out from the places half a division before and after it."""
@@ -167,7 +168,7 @@ class _Comb:
             use = self.clear & (peaks > _PRESENT * max(_rank(peaks, 0.7), 1e-6))
             if use.sum() < max(4, terms, 0.4 * self.clear.sum()):
                 return None
-            bend, spread = self._fit(offsets, peaks, use, bend, terms)
+            bend, spread = self._fit(offsets, use, bend, terms)
         return self._judged(contrast, radius, bend, spread, peaks)
 
     def _peaks(self, contrast: Floats, bend: Floats, window_deg: float) -> tuple[Floats, Floats]:
@@ -185,19 +186,17 @@ class _Comb:
         rounding = (_index(centre) * 360.0 / ANGLES - centre + 180.0) % 360.0 - 180.0
         return self.basis @ bend + rounding + middle * 360.0 / ANGLES, peaks
 
-    def _fit(
-        self, offsets: Floats, peaks: Floats, use: NDArray[np.bool_], bend: Floats, terms: int
-    ) -> tuple[Floats, float]:
+    def _fit(self, offsets: Floats, use: NDArray[np.bool_], bend: Floats, terms: int) -> tuple[Floats, float]:
         basis, target = self.basis[use, :terms], offsets[use]
         prior = np.diag([0.0, 1.0, 1.0, 1.0, 1.0][:terms]) * 0.05
         weight = np.ones(len(target))
         fit, spread = bend[:terms], self.gap_deg
         for _ in range(3):
             left = basis.T @ (basis * weight[:, None]) + prior
-            fit = np.linalg.solve(left + 1e-9 * np.eye(terms), basis.T @ (weight * target))
+            fit = np.asarray(np.linalg.solve(left + 1e-9 * np.eye(terms), basis.T @ (weight * target)), np.float64)
             rest = target - basis @ fit
             spread = max(1.4826 * _rank(np.abs(rest), 0.5), 0.02)
-            weight = np.clip(1 - (rest / (4.5 * spread)) ** 2, 0, None) ** 2 + 1e-6
+            weight = np.asarray(np.clip(1 - (rest / (4.5 * spread)) ** 2, 0, None) ** 2 + 1e-6, np.float64)
         full = np.zeros(5)
         full[:terms] = fit
         return full, spread

@@ -23,7 +23,11 @@ from gemma4_ros.core.reading.gauge import CannotRead, Dial, read_gauge
 
 
 def measure(family: str, kind: str, count: int) -> dict[str, Any]:
-    """Read ``count`` pictures; a silent error is a value more than 1 % of the range off whose own interval does not hold the truth."""
+    """
+    Read ``count`` pictures.
+
+    A silent error is a value more than 1 % of the range off whose own interval does not hold the truth.
+    """
     errors, refusals, silent, inside, seconds, worst = [], Counter(), [], 0, [], []
     for index in range(count):
         picture = dials.make(family, index, kind)
