@@ -14,7 +14,7 @@ from rclpy.action.server import ServerGoalHandle
 from gemma4_ros.action import DispatchStep
 from gemma4_ros.core.errors import SuccessConditionError
 from gemma4_ros.core.gate.codes import Code
-from gemma4_ros.core.gate.monitor import Monitor
+from gemma4_ros.core.gate.monitor import STARVED_S, Monitor
 from gemma4_ros.core.gate.permits import Ticket
 from gemma4_ros.core.gate.verdict import Hold, Refused, Verdict
 from gemma4_ros.core.plan import Scalar
@@ -35,12 +35,16 @@ class Watch:
         self._goal, self._monitor, self._ticket = goal, monitor, ticket
         self.verdict: Verdict | None = None
         self.is_accepted = False
+        self._asked_s = time.monotonic()
 
     @property
     def is_cancel_requested(self) -> bool:
         """Whether the caller or the gate wants the step to end."""
+        now, asked_s = time.monotonic(), self._asked_s
         if self.verdict is None:
-            self.verdict = self._monitor.must_end(self._ticket, time.monotonic())
+            verdict, self._asked_s = self._monitor.must_end(self._ticket, now), now
+            # a process that itself got no time reads what has arrived before it calls anything stale
+            self.verdict = None if isinstance(verdict, Hold) and now - asked_s > STARVED_S else verdict
         return self.verdict is not None or bool(self._goal.is_cancel_requested)
 
 

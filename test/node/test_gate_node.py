@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,6 +36,7 @@ from gemma4_ros.core.plan import (
     Parallel,
     Plan,
     Ref,
+    Repeat,
     Sequence,
     Step,
     plan_sha256,
@@ -529,3 +531,49 @@ def test_audit_that_cannot_be_written_denies(cell: Cell, monkeypatch: pytest.Mon
         cell.robot.stop.publish(StopRequest(source='test'))
         wait(lambda: cell.operator.state == GateState.STOPPED, 'STOPPED')
     assert cell.robot.goals == []
+
+
+def test_hijacked_executor_reaches_nothing_that_the_plan_does_not_allow(cell: Cell) -> None:
+    condition = Condition(Ref('r', 'value'), '<', 4.0, 30.0, 'hold', 'bar')
+    plan = plan_of(
+        Step('r', 'read_gauge', {'gauge': 'pressure_gauge'}),
+        If(condition, drive('a', 'pump'), drive('b', 'storage')),
+        Repeat(drive('c', 'control_desk'), 2),
+    )
+    names = ['r', 'a', 'b', 'c', '', '/', '/1', 'r/recover/x', 'a\n', 'c/recover/', 'x' * 128, 'nothing']
+    random = Random(7)
+    cell.armed()
+    cell.robot.works_s = 0.0
+    permit = cell.operator.admit(plan).permit_id
+    permits = [permit, permit, permit, permit[:-1], '', 'f' * 32]
+    done = 0
+    for _ in range(1000):
+        if done == 4:
+            break
+        if random.random() < 0.1:
+            cell.operator.call(
+                'evaluate', permit_id=random.choice(permits), node_id=random.choice(['/1', '/', '/2', 'r'])
+            )
+        result = cell.operator.dispatch(random.choice(permits), random.choice(names))
+        done += result.outcome == DispatchStep.Result.SUCCEEDED
+    allowed = ['read pressure_gauge', 'drive 3 2', 'drive 0 2', 'drive 0 2']
+    assert cell.robot.goals == allowed[: len(cell.robot.goals)] and done == len(cell.robot.goals)
+    assert done == 4
+
+
+def test_stop_at_any_instant_leaves_nothing_running(cell: Cell) -> None:
+    cell.robot.works_s = 20.0
+    random = Random(11)
+    for _ in range(8):
+        cell.armed()
+        permit = cell.operator.admit(TWO).permit_id
+        instant = time.monotonic() + random.uniform(0.0, 0.03)
+        future = cell.operator.send(permit, 's1')
+        wait(lambda instant=instant: time.monotonic() >= instant, 'the instant')
+        cell.robot.stop.publish(StopRequest(source='test'))
+        wait(future.done, 'the end')
+        result = future.result().result
+        assert result.outcome in (DispatchStep.Result.CANCELLED, DispatchStep.Result.DENIED)
+        wait(lambda: cell.operator.state == GateState.STOPPED, 'STOPPED')
+        assert cell.robot.running == [] and cell.robot.cancelled == len(cell.robot.goals)
+        assert cell.operator.arm(SetArmed.Request.RESET).accepted

@@ -62,7 +62,7 @@ def test_shipped_policy_is_what_the_demo_needs() -> None:
         ('people: 0', 'people: 3', 'greater than the maximum'),
         ('AUTO: irreversible', 'AUTO: all', 'is not taken'),
         ('leases: {executor_s: 1.0', 'leases: {executor_s: 60.0', 'greater than the maximum'),
-        ('permit: {time_to_live_s: 1800, start_within_s: 60}\n', '', "'permit' is missing"),
+        ('permit: {time_to_live_s: 1800, start_within_s: 30}\n', '', "'permit' is missing"),
         ('hazards:', 'rules: []\nhazards:', "unknown key 'rules'"),
     ],
 )
