@@ -140,7 +140,7 @@ def _tokens(text: str) -> list[str]:
     while position < len(text.rstrip()):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise ConfigError(f'{text!r} is not a fact: unexpected {text[position:position + 8]!r}')
+            raise ConfigError(f'{text!r} is not a fact: unexpected {text[position : position + 8]!r}')
         tokens.append(match[1])
         position = match.end()
     return tokens

@@ -12,7 +12,13 @@ TYPE_NAME = r'^[a-z][a-z0-9_]*/(msg|srv|action)/[A-Z][A-Za-z0-9]*$'
 
 
 def _object(properties: Schema, required: tuple[str, ...] = (), **extra: Any) -> Schema:
-    return {'type': 'object', 'properties': properties, 'required': list(required), 'additionalProperties': False, **extra}
+    return {
+        'type': 'object',
+        'properties': properties,
+        'required': list(required),
+        'additionalProperties': False,
+        **extra,
+    }
 
 
 def _named(item: Schema, limit: int = 256) -> Schema:
@@ -46,7 +52,9 @@ WORLD: Schema = {
                     {
                         'doc': _DOC,
                         'words': _WORDS,
-                        'pose': _object({'x_m': _NUMBER, 'y_m': _NUMBER, 'yaw_rad': _NUMBER}, ('x_m', 'y_m', 'yaw_rad')),
+                        'pose': _object(
+                            {'x_m': _NUMBER, 'y_m': _NUMBER, 'yaw_rad': _NUMBER}, ('x_m', 'y_m', 'yaw_rad')
+                        ),
                     },
                     ('doc',),
                 )
@@ -222,7 +230,12 @@ PLAN: Schema = {
             {
                 'id': _ID,
                 'tool': _ID,
-                'args': {'type': 'object', 'propertyNames': {'pattern': ID}, 'additionalProperties': _SCALAR, 'maxProperties': 16},
+                'args': {
+                    'type': 'object',
+                    'propertyNames': {'pattern': ID},
+                    'additionalProperties': _SCALAR,
+                    'maxProperties': 16,
+                },
                 'origin': {'enum': ['model', 'completion', 'repair', 'operator']},
                 'why': {'type': 'string', 'maxLength': 256},
             },
@@ -231,7 +244,9 @@ PLAN: Schema = {
         'sequence': _object({'sequence': _NODES}, ('sequence',)),
         'fallback': _object({'fallback': _NODES}, ('fallback',)),
         'parallel': _object({'parallel': _NODES, 'policy': {'enum': ['all', 'any']}}, ('parallel', 'policy')),
-        'repeat': _object({'repeat': _NODE, 'times': {'type': 'integer', 'minimum': 1, 'maximum': 64}}, ('repeat', 'times')),
+        'repeat': _object(
+            {'repeat': _NODE, 'times': {'type': 'integer', 'minimum': 1, 'maximum': 64}}, ('repeat', 'times')
+        ),
         'if': _object({'if': {'$ref': '#/$defs/condition'}, 'then': _NODE, 'else': _NODE}, ('if', 'then')),
         'condition': _object(
             {

@@ -48,7 +48,9 @@ class Arg:
         if self.type == 'integer' and not float(value).is_integer():
             raise CheckError(f'{where}.{self.name}: wants a whole number, got {value!r}')
         if not self.low <= value <= self.high:
-            raise CheckError(f'{where}.{self.name}: {value} {self.unit} is outside {self.low} to {self.high} {self.unit}')
+            raise CheckError(
+                f'{where}.{self.name}: {value} {self.unit} is outside {self.low} to {self.high} {self.unit}'
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,9 @@ def check_args(tool: Tool | Intent, args: Mapping[str, object], where: str) -> N
     """Raise CheckError where ``args`` are not the tool's: missing, unknown, of the wrong type, out of bounds."""
     for name in args:
         if name not in tool.args:
-            raise CheckError(f'{where}: {tool.name} takes no argument {name!r}{documents.suggest(name, list(tool.args))}')
+            raise CheckError(
+                f'{where}: {tool.name} takes no argument {name!r}{documents.suggest(name, list(tool.args))}'
+            )
     for name, arg in tool.args.items():
         if name not in args:
             raise CheckError(f'{where}: {tool.name} needs the argument {name!r}')
@@ -236,9 +240,13 @@ def _check_recoveries(document: Document, tools: Mapping[str, Tool]) -> None:
     for tool in tools.values():
         for name in tool.recover:
             if name not in tools:
-                raise ToolsError(f'{document.at((tool.name, "retry"))}: unknown recovery {name!r}{documents.suggest(name, list(tools))}')
+                raise ToolsError(
+                    f'{document.at((tool.name, "retry"))}: unknown recovery {name!r}{documents.suggest(name, list(tools))}'
+                )
             if tools[name].args:
-                raise ToolsError(f'{document.at((tool.name, "retry"))}: the recovery {name!r} takes arguments; only tools without can recover')
+                raise ToolsError(
+                    f'{document.at((tool.name, "retry"))}: the recovery {name!r} takes arguments; only tools without can recover'
+                )
 
 
 def _tool(document: Document, world: World, name: str, item: dict[str, Any]) -> Tool:
@@ -246,7 +254,9 @@ def _tool(document: Document, world: World, name: str, item: dict[str, Any]) -> 
     args = _args(document, world, path, item['args'])
     duration = item['duration_s']
     if duration['typical'] > duration['timeout']:
-        raise ToolsError(f'{document.at((name, "duration_s"))}: typical {duration["typical"]} s is longer than timeout {duration["timeout"]} s')
+        raise ToolsError(
+            f'{document.at((name, "duration_s"))}: typical {duration["typical"]} s is longer than timeout {duration["timeout"]} s'
+        )
     _check_template(document, world, (name, 'goal'), item['goal'], args)
     returns = {key: Return(name=key, **value) for key, value in item.get('returns', {}).items()}
     _check_returns(document, name, returns, args)
@@ -309,7 +319,16 @@ def _arg(document: Document, world: World, path: Path, name: str, item: dict[str
             raise ToolsError(f'{where}: {key!r} is missing; a number needs {why}')
     if item['min'] > item['max']:
         raise ToolsError(f'{where}: min {item["min"]} is above max {item["max"]}')
-    return Arg(name, item['type'], (), float(item['min']), float(item['max']), float(item.get('step', 0.0)), item['unit'], item.get('doc', ''))
+    return Arg(
+        name,
+        item['type'],
+        (),
+        float(item['min']),
+        float(item['max']),
+        float(item.get('step', 0.0)),
+        item['unit'],
+        item.get('doc', ''),
+    )
 
 
 def _enum(where: str, world: World, names: str | list[str]) -> tuple[str, ...]:
@@ -321,7 +340,9 @@ def _enum(where: str, world: World, names: str | list[str]) -> tuple[str, ...]:
             continue
         group = name.removeprefix('world.')
         if not world.is_group(group):
-            raise ToolsError(f'{where}: unknown group {name!r}; write world.places, world.objects, world.equipment or world.equipment.KIND')
+            raise ToolsError(
+                f'{where}: unknown group {name!r}; write world.places, world.objects, world.equipment or world.equipment.KIND'
+            )
         found = world.group(group)
         if not found:
             raise ToolsError(f'{where}: the world has nothing in {name!r}; add it to the world file or remove the tool')
@@ -333,9 +354,11 @@ def _check_returns(document: Document, name: str, returns: Mapping[str, Return],
     for returned in returns.values():
         where = document.at((name, 'returns', returned.name))
         if returned.type in ('number', 'integer') and not returned.unit:
-            raise ToolsError(f"{where}: 'unit' is missing; a number needs one, \"1\" where it has none")
+            raise ToolsError(f'{where}: \'unit\' is missing; a number needs one, "1" where it has none')
         if returned.unit.startswith('$') and returned.unit[1:].partition('.')[0] not in args:
-            raise ToolsError(f'{where}: unknown argument in {returned.unit!r}{documents.suggest(returned.unit[1:], list(args))}')
+            raise ToolsError(
+                f'{where}: unknown argument in {returned.unit!r}{documents.suggest(returned.unit[1:], list(args))}'
+            )
 
 
 def _check_template(document: Document, world: World, path: Path, template: Any, args: Mapping[str, Arg]) -> None:
@@ -355,7 +378,9 @@ def _check_template(document: Document, world: World, path: Path, template: Any,
             raise ToolsError(f'{document.at(path)}: {template!r} asks for an attribute of a number')
 
 
-def _patterns(document: Document, world: World, path: Path, texts: list[str], args: Mapping[str, Arg]) -> tuple[Pattern, ...]:
+def _patterns(
+    document: Document, world: World, path: Path, texts: list[str], args: Mapping[str, Arg]
+) -> tuple[Pattern, ...]:
     result = []
     for index, text in enumerate(texts):
         where = document.at((*path, index))
@@ -371,9 +396,13 @@ def _patterns(document: Document, world: World, path: Path, texts: list[str], ar
 def _check_pattern(pattern: Pattern, world: World, args: Mapping[str, Arg]) -> None:
     function = world.functions.get(pattern.name)
     if function is None:
-        raise ToolsError(f'{pattern}: unknown function {pattern.name!r}{documents.suggest(pattern.name, list(world.functions))}')
+        raise ToolsError(
+            f'{pattern}: unknown function {pattern.name!r}{documents.suggest(pattern.name, list(world.functions))}'
+        )
     if len(pattern.args) != len(function.of):
-        raise ToolsError(f'{pattern}: {pattern.name} takes {len(function.of)} arguments and a value, got {len(pattern.args)}')
+        raise ToolsError(
+            f'{pattern}: {pattern.name} takes {len(function.of)} arguments and a value, got {len(pattern.args)}'
+        )
     for term, allowed in zip((*pattern.args, pattern.value), (*function.of, function.value), strict=True):
         _check_term(pattern, term, allowed, world, args)
 
@@ -384,7 +413,9 @@ def _check_term(pattern: Pattern, term: Term, allowed: frozenset[str], world: Wo
             raise ToolsError(f'{pattern}: unknown argument ${name}{documents.suggest(name, list(args))}')
     if term.args is not None:
         if term.head != PLACE_OF and term.head not in world.functions:
-            raise ToolsError(f'{pattern}: unknown function {term.head!r}{documents.suggest(term.head, [*world.functions, PLACE_OF])}')
+            raise ToolsError(
+                f'{pattern}: unknown function {term.head!r}{documents.suggest(term.head, [*world.functions, PLACE_OF])}'
+            )
         return
     if term.is_argument:
         arg = args[term.head[1:]]

@@ -151,14 +151,20 @@ class World:
         """Raise WorldError where the fact names a function, argument or value that does not exist."""
         function = self.functions.get(fact.name)
         if function is None:
-            raise WorldError(f'{fact}: unknown function {fact.name!r}{documents.suggest(fact.name, list(self.functions))}')
+            raise WorldError(
+                f'{fact}: unknown function {fact.name!r}{documents.suggest(fact.name, list(self.functions))}'
+            )
         if len(fact.args) != len(function.of):
-            raise WorldError(f'{fact}: {fact.name} takes {len(function.of)} arguments and a value, got {len(fact.args)}')
+            raise WorldError(
+                f'{fact}: {fact.name} takes {len(function.of)} arguments and a value, got {len(fact.args)}'
+            )
         for arg, allowed in zip(fact.args, function.of, strict=True):
             if arg not in allowed:
                 raise WorldError(f'{fact}: unknown {arg!r}{documents.suggest(arg, sorted(allowed))}')
         if fact.value not in function.value:
-            raise WorldError(f'{fact}: {fact.value!r} is no value of it{documents.suggest(fact.value, sorted(function.value))}')
+            raise WorldError(
+                f'{fact}: {fact.value!r} is no value of it{documents.suggest(fact.value, sorted(function.value))}'
+            )
 
 
 def load_world(text: str, source: str = 'world.yaml') -> World:
@@ -230,7 +236,9 @@ def _check_dial(document: Document, raw: dict[str, Any], path: Path, item: dict[
         raise WorldError(f'{document.at(path)}: the scale is empty; min must be below max and the angles differ')
     if dial['camera'] not in raw.get('cameras', {}):
         known = list(raw.get('cameras', {}))
-        raise WorldError(f'{document.at((*path, "camera"))}: unknown camera {dial["camera"]!r}{documents.suggest(dial["camera"], known)}')
+        raise WorldError(
+            f'{document.at((*path, "camera"))}: unknown camera {dial["camera"]!r}{documents.suggest(dial["camera"], known)}'
+        )
 
 
 def _function(document: Document, world: World, name: str, item: dict[str, Any]) -> Function:
@@ -238,7 +246,9 @@ def _function(document: Document, world: World, name: str, item: dict[str, Any])
     for names in (*item['of'], item['value']):
         for entry in names:
             if '.' in entry and not entry.startswith('equipment.'):
-                raise WorldError(f'{document.at(path)}: unknown group {entry!r}; write places, objects, equipment, equipment.KIND or robot')
+                raise WorldError(
+                    f'{document.at(path)}: unknown group {entry!r}; write places, objects, equipment, equipment.KIND or robot'
+                )
     return Function(
         name=name,
         of=tuple(frozenset(world.expand(names)) for names in item['of']),
@@ -264,5 +274,12 @@ def _with_initial(document: Document, world: World, raw: dict[str, Any]) -> Worl
         written[fact.variable] = index
         facts.append(fact)
     return World(
-        world.name, world.frame, world.robot, world.entities, world.cameras, world.signals, world.functions, State.of(facts)
+        world.name,
+        world.frame,
+        world.robot,
+        world.entities,
+        world.cameras,
+        world.signals,
+        world.functions,
+        State.of(facts),
     )

@@ -81,7 +81,9 @@ class PlannerNode(LifecycleBase):
         pose = catalogue.world.signals.get('pose')
         if pose is not None:
             if pose.type != 'nav_msgs/msg/Odometry':
-                raise ConfigError(f'signals.pose: {pose.type} is not taken; nav_msgs/msg/Odometry in the world frame is')
+                raise ConfigError(
+                    f'signals.pose: {pose.type} is not taken; nav_msgs/msg/Odometry in the world frame is'
+                )
             self.create_subscription(Odometry, pose.topic, self._pose, qos.SIGNAL, callback_group=group)
         return TransitionCallbackReturn.SUCCESS
 
@@ -183,7 +185,8 @@ class PlannerNode(LifecycleBase):
             known = self._belief.known()
         now_s = time.monotonic()
         response.facts = [
-            Fact(name=k.fact.name, args=list(k.fact.args), value=k.fact.value, source=k.source, age_s=now_s - k.since_s) for k in known
+            Fact(name=k.fact.name, args=list(k.fact.args), value=k.fact.value, source=k.source, age_s=now_s - k.since_s)
+            for k in known
         ]
         return response
 

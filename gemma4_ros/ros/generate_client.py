@@ -92,7 +92,9 @@ class RosLanguageModel:
                 self._workers.call_soon(call.cancel)
             if time.monotonic() > end or (call.is_waiting() and time.monotonic() > call.sent_at + ACCEPT_TIMEOUT_S):
                 self._workers.call_soon(call.cancel)
-                raise ModelDeadlineError(f'{self._name} did not answer within {request.deadline_s:g} s; is the node gemma alive?')
+                raise ModelDeadlineError(
+                    f'{self._name} did not answer within {request.deadline_s:g} s; is the node gemma alive?'
+                )
         return call.answer()
 
 
@@ -128,7 +130,9 @@ class _Call:
     def _accepted(self, future: Any) -> None:
         handle = future.result()
         if handle is None or not handle.accepted:
-            self._problem = ModelError('the node gemma refused the request: its queue is full, or it is not active; try again')
+            self._problem = ModelError(
+                'the node gemma refused the request: its queue is full, or it is not active; try again'
+            )
             self.done.set()
             return
         self._handle = handle

@@ -11,7 +11,12 @@ from gemma4_ros.core.planning.planner import Failure, Outcome
 
 __all__ = ['failure', 'result']
 
-_KINDS = {'plan': MakePlan.Result.PLAN, 'answer': MakePlan.Result.ANSWER, 'ask': MakePlan.Result.ASK, 'cannot': MakePlan.Result.CANNOT}
+_KINDS = {
+    'plan': MakePlan.Goal.PLAN,
+    'answer': MakePlan.Goal.ANSWER,
+    'ask': MakePlan.Goal.ASK,
+    'cannot': MakePlan.Goal.CANNOT,
+}
 
 
 def result(outcome: Outcome, total_s: float) -> MakePlan.Result:

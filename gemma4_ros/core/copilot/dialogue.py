@@ -80,11 +80,14 @@ class Conversation:
         A read-back that waits for a yes; any other command withdraws it.
     question : Open or None
         A question that waits for an answer.
+    replanned : bool
+        The turn's second plan is on its way; there is no third.
 
     """
 
     pending: Pending | None = None
     question: Open | None = None
+    replanned: bool = False
     turns: deque[str] = field(default_factory=lambda: deque(maxlen=TURNS_KEPT))
 
     def hear(
