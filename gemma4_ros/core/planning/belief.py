@@ -29,7 +29,9 @@ class Belief:
 
     def __init__(self, symbolic: Symbolic) -> None:
         self._symbolic = symbolic
-        self._known: dict[Variable, Known] = {fact.variable: Known(fact, 'world', 0.0) for fact in symbolic.world.initial.facts()}
+        self._known: dict[Variable, Known] = {
+            fact.variable: Known(fact, 'world', 0.0) for fact in symbolic.world.initial.facts()
+        }
 
     def state(self) -> State:
         """Return the state to plan from."""

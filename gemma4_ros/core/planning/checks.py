@@ -58,7 +58,9 @@ def _check_step(step: Step, toolset: Toolset, steps: dict[str, Step]) -> None:
     refs = {name: value for name, value in step.args.items() if isinstance(value, Ref)}
     for name, ref in refs.items():
         if name not in tool.args:
-            raise CheckError(f'{step.id}: {tool.name} takes no argument {name!r}{documents.suggest(name, list(tool.args))}')
+            raise CheckError(
+                f'{step.id}: {tool.name} takes no argument {name!r}{documents.suggest(name, list(tool.args))}'
+            )
         arg = tool.args[name]
         if arg.type == 'enum' or _returned(ref, toolset, steps).type != arg.type:
             raise CheckError(f'{step.id}.{name}: {ref} is no {arg.type}')
@@ -154,7 +156,9 @@ def _run_parallel(node: Parallel, symbolic: Symbolic, state: State) -> tuple[Sta
         seconds, steps = max(seconds, more_s), steps + more
     for a, b in itertools.combinations(range(len(used)), 2):
         if used[a] & used[b]:
-            raise CheckError(f'two branches of a parallel use {sorted(used[a] & used[b])[0]!r} at once; put them in a sequence')
+            raise CheckError(
+                f'two branches of a parallel use {sorted(used[a] & used[b])[0]!r} at once; put them in a sequence'
+            )
     if node.policy == 'any':
         return State(dict(state.items() & changes.items())), seconds, steps
     return State(changes), seconds, steps

@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 
 from gemma4_ros.core.errors import CompletionError, PlanError
 from gemma4_ros.core.facts import State
-from gemma4_ros.core.plan import MAX_STEPS, Condition, If, Node, Parallel, Plan, Ref, Repeat, Scalar, Sequence, Step, walk
+from gemma4_ros.core.plan import (
+    MAX_STEPS,
+    Condition,
+    If,
+    Node,
+    Parallel,
+    Plan,
+    Ref,
+    Repeat,
+    Scalar,
+    Sequence,
+    Step,
+    walk,
+)
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Op, Together
 from gemma4_ros.core.planning.symbolic import Action, Symbolic
 from gemma4_ros.core.tools import return_unit
@@ -146,7 +159,9 @@ def _known(
     if value is None:
         raise CompletionError(f'{item.reading}: not known; ask the operator')
     is_so = (value == item.value) == (item.op == '==')
-    run.notes.append(f'{item.reading.name}({subject}) is {value}: the condition {"holds" if is_so else "does not hold"}')
+    run.notes.append(
+        f'{item.reading.name}({subject}) is {value}: the condition {"holds" if is_so else "does not hold"}'
+    )
     nodes, reached = _items(symbolic, run, (*(item.then if is_so else item.otherwise), *rest), state)
     return [*before, *nodes], reached
 
@@ -187,7 +202,9 @@ def _together(symbolic: Symbolic, run: _Run, item: Together, state: State) -> tu
     mark, notes = run.count, len(run.notes)
     branches = [_items(symbolic, run, branch, state) for branch in item.branches]
     used = [_resources(symbolic, nodes) for nodes, _ in branches]
-    if all(not (a & b) for index, a in enumerate(used) for b in used[index + 1 :]) and all(nodes for nodes, _ in branches):
+    if all(not (a & b) for index, a in enumerate(used) for b in used[index + 1 :]) and all(
+        nodes for nodes, _ in branches
+    ):
         changes: dict[tuple[str, tuple[str, ...]], str] = dict(state)
         for _, reached in branches:
             changes.update(dict(reached.items() - state.items()))
@@ -209,7 +226,10 @@ def _one(nodes: list[Node]) -> Node:
 
 def _shape(nodes: list[Node]) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
     steps = [inner for node in nodes for _, inner in walk(node) if isinstance(inner, Step)]
-    return [(step.tool, tuple(sorted((k, str(v)) for k, v in step.args.items() if not isinstance(v, Ref)))) for step in steps]
+    return [
+        (step.tool, tuple(sorted((k, str(v)) for k, v in step.args.items() if not isinstance(v, Ref))))
+        for step in steps
+    ]
 
 
 def _renumber(root: Node) -> Node:
@@ -225,7 +245,8 @@ def _renamed(node: Node, names: Mapping[str, str]) -> Node:
     match node:
         case Step():
             args: dict[str, Scalar | Ref] = {
-                key: Ref(names[value.step], value.name) if isinstance(value, Ref) else value for key, value in node.args.items()
+                key: Ref(names[value.step], value.name) if isinstance(value, Ref) else value
+                for key, value in node.args.items()
             }
             return Step(names[node.id], node.tool, args, node.origin, node.why)
         case Repeat():

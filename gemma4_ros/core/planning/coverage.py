@@ -39,11 +39,20 @@ def _mention_gaps(
     if mention.is_negated:
         elsewhere = {i for other in reading.mentions if not other.is_negated for i in other.ids}
         against = sorted((ids & used) - elsewhere)
-        return [Gap(f'the operator said not to do something with {mention.text!r}; leave {against[0]} out')] if against else []
+        return (
+            [Gap(f'the operator said not to do something with {mention.text!r}; leave {against[0]} out')]
+            if against
+            else []
+        )
     if not ids & explained:
         return [Gap(f'{mention.text!r} ({" or ".join(mention.ids)}) is in the command but not in your answer')]
     picked = sorted(ids & used)
-    if len(picked) == 1 and len(ids) > 1 and not mention.is_plural and _is_open(mention, picked[0], reading, world, state):
+    if (
+        len(picked) == 1
+        and len(ids) > 1
+        and not mention.is_plural
+        and _is_open(mention, picked[0], reading, world, state)
+    ):
         return [Gap(f'{mention.text!r} may be {" or ".join(mention.ids)}: ask which', choices=mention.ids)]
     return []
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 DETERMINERS = frozenset(('the', 'a', 'an', 'my', 'our', 'your', 'that', 'this', 'some', 'another'))
-NEGATIONS = frozenset(("don't", 'not', 'never', 'without', 'except', "doesn't", 'dont', "won't", "shouldn't", 'skip', 'avoid', 'ignore'))
+NEGATIONS = frozenset(
+    ("don't", 'not', 'never', 'without', 'except', "doesn't", 'dont', "won't", "shouldn't", 'skip', 'avoid', 'ignore')
+)
 CLAUSE_ENDS = frozenset(('.', ';', '!', '?', ',', 'but', 'then', 'instead', 'just', 'only', 'if', 'otherwise', 'else'))
 MANY = frozenset(('all', 'both', 'every', 'each', 'everything', 'any', 'two', 'three', 'four', 'five', 'either'))
 NUMBERS = {
@@ -13,7 +15,9 @@ NUMBERS = {
     'thrice': 3,
 }  # fmt: skip
 PRONOUNS = frozenset(('it', 'them', 'there', 'one', 'ones', 'that', 'this', 'those', 'these', 'here', 'back'))
-QUESTIONS = frozenset(('where', 'what', 'which', 'who', 'how', 'is', 'are', 'do', 'does', 'did', 'can', 'could', 'when', 'why'))
+QUESTIONS = frozenset(
+    ('where', 'what', 'which', 'who', 'how', 'is', 'are', 'do', 'does', 'did', 'can', 'could', 'when', 'why')
+)
 
 _PREPOSITIONS = """to from at in on into onto over under by with of for off out up down near next beside behind between inside around through
 before after until till during about above below per than as against across along via towards toward"""

@@ -35,7 +35,11 @@ def judge(expect: Mapping[str, Any], outcome: Outcome, symbolic: Symbolic, state
     if outcome.kind != 'plan':
         words = [str(word).lower() for word in expect.get('about', ())]
         said = f'{outcome.text} {" ".join(outcome.choices)}'.lower()
-        return '' if not words or any(word in said for word in words) else f'says nothing about {" or ".join(words)}: {outcome.text[:120]}'
+        return (
+            ''
+            if not words or any(word in said for word in words)
+            else f'says nothing about {" or ".join(words)}: {outcome.text[:120]}'
+        )
     assert outcome.plan is not None
     try:
         if 'if' in expect:
@@ -66,7 +70,10 @@ def _judge_branches(expect: Mapping[str, Any], plan: Plan, symbolic: Symbolic, s
     samples = (threshold + 1e-6, threshold - 1e-6) if is_number else (threshold, _other(threshold))
     for sample in samples:
         holds = bool(_OPS[wanted['op']](sample, threshold))
-        branch = {**{k: v for k, v in expect.items() if k in ('never', 'max_steps', 'unchanged')}, **wanted['then' if holds else 'else']}
+        branch = {
+            **{k: v for k, v in expect.items() if k in ('never', 'max_steps', 'unchanged')},
+            **wanted['then' if holds else 'else'],
+        }
         decide = {str(node.condition.ref): _decide(node, sample) for node in nodes}
         final, trace = simulate(plan, symbolic, state, decide)
         for pattern in wanted.get('after', ()):

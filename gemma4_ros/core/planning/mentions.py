@@ -161,7 +161,9 @@ def _negated_words(words: tuple[str, ...]) -> frozenset[int]:
     result: set[int] = set()
     is_negated = False
     for index, word in enumerate(words):
-        if word in english.CLAUSE_ENDS or (word == 'and' and is_negated and index + 1 < len(words) and words[index + 1] == 'then'):
+        if word in english.CLAUSE_ENDS or (
+            word == 'and' and is_negated and index + 1 < len(words) and words[index + 1] == 'then'
+        ):
             is_negated = False
         if word in english.NEGATIONS:
             is_negated = True

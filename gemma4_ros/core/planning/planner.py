@@ -110,7 +110,9 @@ class Planner:
 
     def warm(self) -> None:
         """Let the model read the constant part of the prompt, so that the first command is as fast as the next."""
-        request = self._request(prompts.messages(self.toolset, self.world, self.world.initial, 'hello'), surface.Ways(), 60.0)
+        request = self._request(
+            prompts.messages(self.toolset, self.world, self.world.initial, 'hello'), surface.Ways(), 60.0
+        )
         self.model.generate(request)
 
     def plan(
@@ -171,12 +173,18 @@ class Planner:
                 gap, reason = None, str(error)
             turn.notes.append(f'draft {attempt + 1} refused: {reason}')
             turn.effort.repairs += 1
-            messages = (*messages, Message('assistant', draft_text), Message('user', f'wrong: {reason}. Write it again.'))
+            messages = (
+                *messages,
+                Message('assistant', draft_text),
+                Message('user', f'wrong: {reason}. Write it again.'),
+            )
         turn.effort.repairs -= 1
         return self._give_up(turn, gap, reason, draft_text)
 
     def _generate(self, turn: _Turn, messages: tuple[Message, ...], ways: surface.Ways) -> str:
-        answer = self.model.generate(self._request(messages, ways, turn.deadline_s - turn.effort.model_s), cancelled=turn.cancelled)
+        answer = self.model.generate(
+            self._request(messages, ways, turn.deadline_s - turn.effort.model_s), cancelled=turn.cancelled
+        )
         effort = turn.effort
         effort.calls += 1
         effort.passes += answer.passes
@@ -215,7 +223,9 @@ class Planner:
             return None
         if draft.kind == 'cannot' and turn.reading.mentions and coverage.tools_in_words(turn.reading, self.toolset):
             if ways.cannot:
-                return surface.Ways(do=True, ask=ways.ask, cannot=False, answer=ways.answer), 'it can be done with the calls listed'
+                return surface.Ways(
+                    do=True, ask=ways.ask, cannot=False, answer=ways.answer
+                ), 'it can be done with the calls listed'
         return None
 
     def _reply(self, turn: _Turn, draft: Draft, draft_text: str) -> Outcome:
@@ -229,7 +239,9 @@ class Planner:
         if gap is not None and gap.unknown:
             text, choices = self._replies.unknown(gap.unknown)
             return Outcome('ask', text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
-        return Outcome('cannot', self._replies.no_plan(reason), draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
+        return Outcome(
+            'cannot', self._replies.no_plan(reason), draft=draft_text, notes=tuple(turn.notes), effort=turn.effort
+        )
 
 
 def _with_failure(messages: tuple[Message, ...], failure: Failure) -> tuple[Message, ...]:

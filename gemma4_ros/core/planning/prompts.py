@@ -20,7 +20,9 @@ Not clear which thing or place is meant: ask(...).
 A thing that is not listed, or something that no call can do: cannot("...")."""
 
 
-def messages(toolset: Toolset, world: World, state: State, command: str, dialogue: Iterable[str] = ()) -> tuple[Message, ...]:
+def messages(
+    toolset: Toolset, world: World, state: State, command: str, dialogue: Iterable[str] = ()
+) -> tuple[Message, ...]:
     """Return the prompt of one command. Everything before the last message is the same for every command of this robot."""
     shots: list[Message] = []
     for said, code in examples(toolset, world):
@@ -120,10 +122,15 @@ class _Examples:
         if returned is None or returned.type not in ('number', 'integer'):
             return []
         said, call = self._phrase(tool)
-        act, act_call = self._phrase(next((item for item in simple if isinstance(item, Tool) and item.risk != 'read'), simple[0]))
+        act, act_call = self._phrase(
+            next((item for item in simple if isinstance(item, Tool) and item.risk != 'read'), simple[0])
+        )
         other, other_call = self._phrase(simple[-1])
         return [
-            (f'{said}, if it is above 5 {act}, otherwise {other}', f'if {call} > 5 {{\n{act_call}\n}} else {{\n{other_call}\n}}'),
+            (
+                f'{said}, if it is above 5 {act}, otherwise {other}',
+                f'if {call} > 5 {{\n{act_call}\n}} else {{\n{other_call}\n}}',
+            ),
             (f'{act} if the {self._subject(tool)} is less than 2', f'if {call} < 2 {{\n{act_call}\n}}'),
         ]
 
@@ -135,7 +142,10 @@ class _Examples:
         said, _ = self._phrase(first)
         objects = self._world.group('objects')
         verb = (first.words or (first.name,))[0]
-        pairs = [(f'{verb} the ladder', 'cannot("no such thing: ladder")'), ('paint the wall', 'cannot("no call can paint")')]
+        pairs = [
+            (f'{verb} the ladder', 'cannot("no such thing: ladder")'),
+            ('paint the wall', 'cannot("no call can paint")'),
+        ]
         if objects and 'at' in self._world.functions:
             pairs.append((f'where is the {self._word(objects[-1])}?', f'answer(at({objects[-1]}))'))
         pairs.append(('what can you do?', 'answer(tools)'))

@@ -22,7 +22,9 @@ class Replies:
         self._world = world
         self._toolset = toolset
 
-    def reply(self, draft: Draft, reading: Reading, state: State) -> tuple[Literal['answer', 'ask', 'cannot'], str, tuple[str, ...]]:
+    def reply(
+        self, draft: Draft, reading: Reading, state: State
+    ) -> tuple[Literal['answer', 'ask', 'cannot'], str, tuple[str, ...]]:
         """Return kind, sentence and choices of a draft that is no plan."""
         if draft.kind == 'answer':
             return 'answer', self.answer(draft.text, state), ()
@@ -54,8 +56,13 @@ class Replies:
 
     def unknown(self, phrase: str) -> tuple[str, tuple[str, ...]]:
         """Say that a thing is not known, and what is."""
-        things = (*self._world.group('objects'), *self._world.group('places'), *self._world.group('equipment'))[:MAX_CHOICES]
-        return f'I do not know "{phrase}". What I know: {", ".join(self._said(item) for item in things)}. What do you mean?', things
+        things = (*self._world.group('objects'), *self._world.group('places'), *self._world.group('equipment'))[
+            :MAX_CHOICES
+        ]
+        return (
+            f'I do not know "{phrase}". What I know: {", ".join(self._said(item) for item in things)}. What do you mean?',
+            things,
+        )
 
     def cannot(self, reason: str, reading: Reading) -> str:
         """Say what is missing; the model's words are quoted as such."""

@@ -70,7 +70,11 @@ def readings(toolset: Toolset) -> tuple[Tool, ...]:
 def grammar(toolset: Toolset, world: World, ways: Ways = Ways()) -> str:  # noqa: B008  # frozen
     """Return the llguidance Lark grammar of this toolset and world."""
     rules: list[str] = []
-    starts = [name for name, offered in (('block', ways.do), ('ask', ways.ask), ('cannot', ways.cannot), ('answer', ways.answer)) if offered]
+    starts = [
+        name
+        for name, offered in (('block', ways.do), ('ask', ways.ask), ('cannot', ways.cannot), ('answer', ways.answer))
+        if offered
+    ]
     rules.append(f'start: {" | ".join(starts)}')
     rules += ['block: item ("\\n" item)*']
     items = ['call', 'loop', 'both']
@@ -139,7 +143,7 @@ def _terminals(world: World) -> list[str]:
         'OP: " > " | " < " | " >= " | " <= " | " == "',
         'NUMBER: /-?[0-9]{1,5}(\\.[0-9]{1,3})?/',
         'COUNT: /[2-9]|1[0-9]|20/',
-        'REASON: /[a-zA-Z0-9 ,:.\'-]{1,60}/',
+        "REASON: /[a-zA-Z0-9 ,:.'-]{1,60}/",
         'TEXT: /[a-zA-Z0-9_-]{1,32}/',
     ]
     for name, function in _queries(world).items():
@@ -238,7 +242,14 @@ def _parse_branch(lines: list[str], index: int, toolset: Toolset, world: World) 
 
 
 def _branch(
-    left: str, op: Op, right: str, then: tuple[Item, ...], otherwise: tuple[Item, ...], toolset: Toolset, world: World, index: int
+    left: str,
+    op: Op,
+    right: str,
+    then: tuple[Item, ...],
+    otherwise: tuple[Item, ...],
+    toolset: Toolset,
+    world: World,
+    index: int,
 ) -> Item:
     name = left.partition('(')[0]
     if name in _queries(world) and name not in toolset.tools:
@@ -267,7 +278,9 @@ def _parse_call(line: str, toolset: Toolset, index: int) -> Call:
     values = [part.strip() for part in match[2].split(',')] if match[2].strip() else []
     if len(values) != len(tool.args):
         raise DraftError(f'line {index + 1}: {tool.name} takes {len(tool.args)} arguments, got {len(values)}')
-    return Call(tool.name, {arg.name: _value(arg, text, index) for arg, text in zip(tool.args.values(), values, strict=True)})
+    return Call(
+        tool.name, {arg.name: _value(arg, text, index) for arg, text in zip(tool.args.values(), values, strict=True)}
+    )
 
 
 def _value(arg: Arg, text: str, index: int) -> Scalar:

@@ -76,7 +76,9 @@ class Symbolic:
         facts = [self.world.ground(pattern, state, binding) for pattern in tool.gives]
         return state.with_facts(fact for fact in facts if fact is not None)
 
-    def reach(self, patterns: tuple[Pattern, ...], binding: Mapping[str, str], state: State) -> tuple[tuple[Action, ...], State]:
+    def reach(
+        self, patterns: tuple[Pattern, ...], binding: Mapping[str, str], state: State
+    ) -> tuple[tuple[Action, ...], State]:
         """Find the cheapest actions after which every pattern holds.
 
         Raises
@@ -135,8 +137,12 @@ class Symbolic:
             for tool in self.toolset.tools.values():
                 if not tool.gives or not tool.inserted or any(arg.type != 'enum' for arg in tool.args.values()):
                     continue
-                choices = [[v for v in arg.values if v not in all_objects or v in allowed] for arg in tool.args.values()]
-                actions += [Action(tool, dict(zip(tool.args, values, strict=True))) for values in itertools.product(*choices)]
+                choices = [
+                    [v for v in arg.values if v not in all_objects or v in allowed] for arg in tool.args.values()
+                ]
+                actions += [
+                    Action(tool, dict(zip(tool.args, values, strict=True))) for values in itertools.product(*choices)
+                ]
             self._actions[objects] = tuple(actions)
         return self._actions[objects]
 
@@ -147,7 +153,9 @@ class Symbolic:
         wanted: set[Fact] = set()
         for pattern in patterns:
             wanted |= self._possible(pattern, binding)
-        actions = [(action, self._all_possible(action.tool.gives, action.binding)) for action in self._ground_actions(objects)]
+        actions = [
+            (action, self._all_possible(action.tool.gives, action.binding)) for action in self._ground_actions(objects)
+        ]
         relevant: list[Action] = []
         rest = actions
         while True:
