@@ -24,9 +24,14 @@ class Gap:
 def gaps(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: State) -> tuple[Gap, ...]:
     """Return what the draft leaves out, adds against a negation, or picks without being told which."""
     used = _used(draft.items)
-    explained = used | _related(used, world, state)
+    explained = used | _related(used, world, state) | _constants(draft.items, toolset)
     found = [Gap(f'there is no {phrase!r} in the lists', unknown=phrase) for phrase in reading.unknown]
+    starts = {mention.start for mention in reading.mentions}
     for mention in reading.mentions:
+        if (
+            mention.end in starts and not mention.is_negated
+        ):  # "pressure set-point": the first only describes the second
+            continue
         found += _mention_gaps(mention, reading, used, explained, world, state)
     found += _number_gaps(draft, reading)
     return tuple(found)
@@ -83,6 +88,18 @@ def _number_gaps(draft: Draft, reading: Reading) -> list[Gap]:
 
 def _used(items: tuple[Item, ...]) -> set[str]:
     return {value for call in calls(items) for value in call.args.values() if isinstance(value, str)}
+
+
+def _constants(items: tuple[Item, ...], toolset: Toolset) -> set[str]:
+    """Return the names that the needs and effects of the calls hold by themselves: docking implies the dock."""
+    names: set[str] = set()
+    for call in calls(items):
+        tool = toolset.tools.get(call.name)
+        intent = toolset.intents.get(call.name)
+        patterns = (*tool.needs, *tool.gives) if tool is not None else ()
+        patterns = (*patterns, *intent.achieve) if intent is not None else patterns
+        names |= {term.head for pattern in patterns for term in (*pattern.args, pattern.value)}
+    return names
 
 
 def _related(used: set[str], world: World, state: State) -> set[str]:

@@ -175,11 +175,33 @@ def _negated_words(words: tuple[str, ...]) -> frozenset[int]:
 def _numbers(words: tuple[str, ...], mentions: list[Mention]) -> list[float]:
     covered = {index for mention in mentions for index in range(mention.start, mention.end)}
     result = []
-    for index, word in enumerate(words):
-        if index in covered:
-            continue
-        if word[0].isdigit():
-            result.append(float(word.replace(',', '.')))
-        elif word in english.NUMBERS and word != 'one':
-            result.append(float(english.NUMBERS[word]))
+    index = 0
+    while index < len(words):
+        number, length = _number_at(words, index)
+        if number is not None and index not in covered and (words[index] != 'one' or length > 1):
+            result.append(number)
+        index += length
     return result
+
+
+def _number_at(words: tuple[str, ...], index: int) -> tuple[float | None, int]:
+    """Return the number that starts here and how many words it takes: "3.2", "three point two", "five and a half"."""
+    word = words[index]
+    if word[0].isdigit():
+        number = float(word.replace(',', '.'))
+    elif word in english.NUMBERS:
+        number = float(english.NUMBERS[word])
+    else:
+        return None, 1
+    if words[index + 1 : index + 4] == ('and', 'a', 'half'):
+        return number + 0.5, 4
+    end = index + 2
+    digits = ''
+    while words[index + 1 : index + 2] == ('point',) and end < len(words) and _is_digit(words[end]):
+        digits += f'{int(english.NUMBERS.get(words[end], words[end]))}'
+        end += 1
+    return (number + float(f'0.{digits}'), end - index) if digits else (number, 1)
+
+
+def _is_digit(word: str) -> bool:
+    return (word.isdigit() and len(word) == 1) or (word in english.NUMBERS and 0 <= english.NUMBERS[word] <= 9)
