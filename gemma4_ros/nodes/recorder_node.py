@@ -24,7 +24,8 @@ from gemma4_ros.ros.types import message_class
 __all__ = ['RecorderConfig', 'RecorderNode', 'recordings_folder']
 
 TOPICS = (
-    'gate/*', 'deadman/state', 'executor/tree', 'planner/*', 'gemma/status', 'speech/utterance', 'copilot/reply',
+    'gate/*', 'deadman/state', 'executor/tree', 'planner/*', 'gemma/status', 'speech/utterance',
+    'copilot/reply', 'copilot/events',
     'perception/readings', 'odom', 'battery_state', 'mode', 'estop', 'diagnostics', '*/_action/status',
     'camera/overview/image_raw/compressed',
 )  # fmt: skip

@@ -87,7 +87,7 @@ class CameraFeed:
                 lambda: self._sort(seen, kept, old, asked_ns, max_age_s) >= count, deadline_s, POLL_S
             )
         finally:
-            self._waiting.remove(seen)
+            self._waiting = [queue for queue in self._waiting if queue is not seen]  # deques are equal by content
             self._used_s = time.monotonic()
         if len(kept) < count:
             raise NoFrameError(self._missing(len(kept), count, old[0], time.monotonic() - asked_s))

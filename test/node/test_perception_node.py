@@ -128,6 +128,8 @@ class Bench:
         self.node.shutdown()
         self.executor.shutdown(timeout_sec=2.0)
         self.thread.join(5.0)
+        self.node.destroy_node()
+        self.robot.destroy_node()
         rclpy.try_shutdown(context=self.context)
 
 

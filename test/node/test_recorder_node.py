@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -90,6 +91,8 @@ class Bench:
     def close(self) -> None:
         self.executor.shutdown(timeout_sec=2.0)
         self.thread.join(5.0)
+        for node in self.executor.get_nodes():
+            node.destroy_node()  # or its subscriptions are counted by the next test
         rclpy.try_shutdown(context=self.context)
 
 
@@ -183,7 +186,7 @@ def run_recorder(file: Path) -> subprocess.Popen[bytes]:
 
 def record_until_flushed(bench: Bench, file: Path) -> subprocess.Popen[bytes]:
     process = run_recorder(file)
-    assert wait(lambda: bench.stack.readings.get_subscription_count() == 1)
+    assert wait(file.exists)
     size = file.stat().st_size
 
     def has_grown() -> bool:
@@ -206,9 +209,10 @@ def test_killed_recorder_leaves_a_file_that_can_be_read_from_the_start(bench: Be
     process.kill()
     process.wait(10.0)
     names = []
-    with (tmp_path / 'a.mcap').open('rb') as file, pytest.raises((McapError, EOFError)):
+    with (tmp_path / 'a.mcap').open('rb') as file, contextlib.suppress(McapError, EOFError):  # it ends in mid-air
         for record in StreamReader(file).records:
             names.append(type(record).__name__)
+    assert 'Footer' not in names
     assert names.count('Message') >= 3
     assert {'Schema', 'Channel'} <= set(names)
 

@@ -101,7 +101,7 @@ def noise(height: int, width: int) -> Any:
 
 @pytest.mark.parametrize(
     'image',
-    [np.zeros((0, 0, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), np.full((99, 99, 3), 128, np.uint8), noise(240, 320)],
+    [np.zeros((0, 0, 3), np.uint8), np.zeros((1, 1, 3), np.uint8), np.full((99, 99, 3), 9, np.uint8), noise(240, 320)],
     ids=['empty', 'one pixel', 'flat', 'noise'],
 )  # fmt: skip
 def test_pictures_without_a_dial_are_refused_and_raise_nothing(image: Any) -> None:

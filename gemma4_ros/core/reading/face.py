@@ -25,8 +25,8 @@ class Face:
     The face of a dial in polar coordinates.
 
     Angles are degrees clockwise from 12 o'clock, radii are shares of the ellipse that was found. The face's own colour
-    (a running median along the angle at each radius, so that light may change over the dial) is taken away: needle, marks
-    and print remain.
+    (a running median along the angle at each radius, so that light may change over the dial) is taken away: needle,
+    marks and print remain.
     """
 
     def __init__(self, image: NDArray[np.uint8], ellipse: Ellipse) -> None:

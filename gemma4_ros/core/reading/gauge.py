@@ -110,8 +110,8 @@ def read_gauge(
     Returns
     -------
     Reading
-        Value in ``dial.unit`` with a 95 % interval; or CannotRead with a reason. Raises nothing for bad pixels: they are
-        data, not errors.
+        Value in ``dial.unit`` with a 95 % interval; or CannotRead with a reason. Raises nothing for bad pixels: they
+        are data, not errors.
 
     """
     limits = limits or Limits()

@@ -50,8 +50,8 @@ def find_pointer(face: Face, min_strength: float, rival_share: float) -> Pointer
     Find the pointer; or return why there is none.
 
     Method: every ray near the centre is scored by a low quantile of what stands out from the face along it, so that
-    only an unbroken streak counts, never print or marks; then the streak's centre is taken at every radius and a line fitted
-    through the centres (robust, reweighted).
+    only an unbroken streak counts, never print or marks; then the streak's centre is taken at every radius and a line
+    fitted through the centres (robust, reweighted).
 
     Parameters
     ----------
