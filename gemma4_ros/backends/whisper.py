@@ -23,8 +23,8 @@ __all__ = ['MAX_SPEECH_S', 'WhisperRecogniser']
 
 MAX_SPEECH_S = 30.0
 NAME_BONUS, AMBIGUOUS = 4.0, 3.0
-"""How much less likely, in nats over the whole text, a reading with a name of the world may be and still be taken; and how
-far behind the next such reading must be."""
+"""How much less likely, in nats over the whole text, a reading with a name of the world may be and still be taken; and
+how far behind the next such reading must be."""
 _REPETITIVE = 2.4
 _MARGIN_S = 0.3
 _ROUNDS = 2
@@ -34,8 +34,8 @@ class WhisperRecogniser:
     """
     One recogniser with its model in memory; use it from one thread at a time.
 
-    The model listens once and writes once; then it says how well other readings fit the same sound, in which half-heard words
-    are names of the world, and the best of them is taken if it fits about as well.
+    The model listens once and writes once; then it says how well other readings fit the same sound, in which
+    half-heard words are names of the world, and the best of them is taken if it fits about as well.
 
     Parameters
     ----------
@@ -96,7 +96,9 @@ class WhisperRecogniser:
         """
         duration_s = len(samples) / SAMPLE_RATE_HZ
         if duration_s > MAX_SPEECH_S:
-            raise AudioError(f'{duration_s:.0f} s of speech at once, at most {MAX_SPEECH_S:.0f} s are understood: say it shorter')
+            raise AudioError(
+                f'{duration_s:.0f} s of speech at once, at most {MAX_SPEECH_S:.0f} s are understood: say it shorter'
+            )
         heard = self._encode(samples)
         written = self._model.model.generate(
             heard,
@@ -159,6 +161,10 @@ def _choose(others: tuple[Reading, ...], losses: list[float]) -> str | None:
     best = order[0]
     if losses[best] < -NAME_BONUS:
         return None
-    if len(order) > 1 and losses[best] - losses[order[1]] < AMBIGUOUS and others[best].text not in others[order[1]].text:
+    if (
+        len(order) > 1
+        and losses[best] - losses[order[1]] < AMBIGUOUS
+        and others[best].text not in others[order[1]].text
+    ):
         return None
     return others[best].text

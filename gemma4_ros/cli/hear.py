@@ -52,7 +52,9 @@ def read_wav(path: str | Path) -> NDArray[np.int16]:
         raise AudioError(f'{path} holds no sound (0 samples): record it again')
     level = level_dbfs(samples)
     if level < SILENCE_DBFS:
-        raise AudioError(f'{path} is silent (loudest part {level:.0f} dBFS, wanted {SILENCE_DBFS:.0f}): check the microphone')
+        raise AudioError(
+            f'{path} is silent (loudest part {level:.0f} dBFS, wanted {SILENCE_DBFS:.0f}): check the microphone'
+        )
     return to_int16(samples)
 
 
@@ -69,11 +71,13 @@ def _read(path: Path) -> tuple[NDArray[np.float64], int]:
                 )
             if sound.frames > MAX_FILE_S * rate_hz:
                 raise AudioError(
-                    f'{path} is {sound.frames / rate_hz:.0f} s long, at most {MAX_FILE_S:.0f} s are taken: cut out the command'
+                    f'{path} is {sound.frames / rate_hz:.0f} s long, at most {MAX_FILE_S:.0f} s: cut out the command'
                 )
             samples = sound.read(int(MAX_FILE_S * rate_hz), dtype='float64')
     except (soundfile.SoundFileError, OSError) as error:
-        raise AudioError(f'{path} is not a WAV file that can be read: convert it to 16 kHz mono WAV ({error})') from error
+        raise AudioError(
+            f'{path} is not a WAV file that can be read: convert it to 16 kHz mono WAV ({error})'
+        ) from error
     mono = mix_down(np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0))
     return mono, rate_hz
 
@@ -159,5 +163,7 @@ def _wait_for_listener(count: Callable[[], int], topic: str, wait_s: float) -> N
     end = time.monotonic() + wait_s
     while count() == 0:
         if time.monotonic() > end:
-            raise NotRunningError(f'nobody listens on the topic {topic} (waited {wait_s:g} s): start the stack with: gemma4 up')
+            raise NotRunningError(
+                f'nobody listens on the topic {topic} (waited {wait_s:g} s): start the stack with: gemma4 up'
+            )
         time.sleep(0.02)

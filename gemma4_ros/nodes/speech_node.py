@@ -61,7 +61,9 @@ class SpeechConfig:
     min_confidence: float = params.param(0.45, doc='below it the text is left out', unit='1', low=0.0, high=1.0)
     max_utterance_s: float = params.param(30.0, doc='longer speech is not understood', unit='s', low=1.0, high=30.0)
     pause_s: float = params.param(0.7, doc='pause that closes an utterance', unit='s', low=0.2, high=3.0)
-    max_waiting: int = params.param(3, doc='utterances that may wait for the recogniser; more are dropped', low=1, high=16)
+    max_waiting: int = params.param(
+        3, doc='utterances that may wait for the recogniser; more are dropped', low=1, high=16
+    )
     stop_words: tuple[str, ...] = params.param(STOP_PHRASES, doc='utterances that stop instead of being passed on')
 
 
@@ -98,7 +100,7 @@ class SpeechNode(LifecycleBase):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(0.2, self._on_tick, clock=steady, autostart=False)
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002
         """Read the parameters, load the recogniser with the names of world and tools."""
         config = self._config = params.read(self, SpeechConfig)
         self._recogniser = self._make_recogniser(config)
@@ -197,4 +199,3 @@ class SpeechNode(LifecycleBase):
             duration_s=heard.duration_s,
         )
         self._utterances.publish(utterance)
-

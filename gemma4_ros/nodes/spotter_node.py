@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node ``spotter``: stop words straight from the sound to gate and deadman; no recogniser, no planner, no gate needed."""
+"""The node ``spotter``: stop words from sound to gate and deadman; no recogniser or planner is needed."""
 
 from __future__ import annotations
 
@@ -40,10 +40,15 @@ class SpotterConfig:
     detector: str = params.param(
         'auto', doc='auto: the network, or the keyphrase search where its files are missing', choices=DETECTORS
     )
-    min_score: float = params.param(2.5, doc='score at which the network stops; lower is more eager', low=-10.0, high=20.0)
+    min_score: float = params.param(
+        2.5, doc='score at which the network stops; lower is more eager', low=-10.0, high=20.0
+    )
     phrases: tuple[str, ...] = params.param(STOP_PHRASES, doc='stop words of the keyphrase search')
     thresholds: tuple[float, ...] = params.param(
-        (-10.0, -20.0, -10.0, -20.0), doc='log10 of the threshold of each phrase; lower is more eager', low=-60.0, high=0.0
+        (-10.0, -20.0, -10.0, -20.0),
+        doc='log10 of the threshold of each phrase; lower is more eager',
+        low=-60.0,
+        high=0.0,
     )
 
 
@@ -51,7 +56,7 @@ def make_spotter(config: SpotterConfig, warn: Callable[[str], object]) -> Spotte
     """Load the detectors that the parameters name."""
     if len(config.phrases) != len(config.thresholds) or not config.phrases:
         raise ConfigError(
-            f'parameter thresholds has {len(config.thresholds)} values for {len(config.phrases)} phrases: give one for each'
+            f'parameter thresholds has {len(config.thresholds)} values for {len(config.phrases)} phrases: one each'
         )
     network: EmbeddingSpotter | None = None
     if config.detector != 'search':

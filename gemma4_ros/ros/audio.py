@@ -50,7 +50,5 @@ def samples_of(chunk: AudioChunk) -> NDArray[np.int16]:
 
     """
     if chunk.sample_rate_hz != SAMPLE_RATE_HZ:
-        raise AudioError(
-            f'topic audio brings {chunk.sample_rate_hz} Hz, wanted {SAMPLE_RATE_HZ} Hz: have the microphone node resample'
-        )
+        raise AudioError(f'topic audio brings {chunk.sample_rate_hz} Hz, wanted {SAMPLE_RATE_HZ} Hz: resample it')
     return np.frombuffer(chunk.samples, dtype=np.int16)

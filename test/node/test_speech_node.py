@@ -16,6 +16,7 @@ pytest.importorskip('rclpy')
 
 import rclpy
 from builtin_interfaces.msg import Time
+from gemma4_ros.msg import AudioChunk, StopRequest, Utterance
 from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -28,7 +29,6 @@ from gemma4_ros.cli.hear import publish_wav
 from gemma4_ros.core.errors import AudioError, ModelError, NotRunningError
 from gemma4_ros.core.speech.answers import Answer, classify_answer
 from gemma4_ros.core.speech.transcript import Transcript
-from gemma4_ros.msg import AudioChunk, StopRequest, Utterance
 from gemma4_ros.nodes.speech_node import SpeechNode
 from gemma4_ros.ros import qos
 from gemma4_ros.ros.audio import samples_of, to_chunk
@@ -101,7 +101,9 @@ class Bench:
         assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.executor.add_node(node)
         assert wait(lambda: self.audio.get_subscription_count() > 0)
-        assert wait(lambda: self.node.count_publishers('speech/utterance') and self.node.count_publishers('deadman/stop'))
+        assert wait(
+            lambda: self.node.count_publishers('speech/utterance') and self.node.count_publishers('deadman/stop')
+        )
         return node
 
     def play(self, *parts: tuple[float, bool]) -> None:
@@ -137,7 +139,11 @@ def test_speech_becomes_an_utterance(bench: Bench) -> None:
     assert wait(lambda: len(bench.utterances) == 1)
     (utterance,) = bench.utterances
     assert (utterance.text, utterance.source, utterance.operator_id, utterance.language) == (
-        'go to the pump', Utterance.SOURCE_SPEECH, 'ada', 'en')  # fmt: skip
+        'go to the pump',
+        Utterance.SOURCE_SPEECH,
+        'ada',
+        'en',
+    )
     assert utterance.confidence == pytest.approx(0.9)
     assert utterance.duration_s == pytest.approx(1.0 + 0.5 + 0.7, abs=0.3)
     assert utterance.header.stamp.sec > 0
@@ -186,7 +192,9 @@ def test_too_many_waiting_utterances_are_dropped(bench: Bench) -> None:
     bench.start(recogniser, max_waiting=2)
     for _ in range(4):
         bench.say()
-    bench.play((0.1, True),)
+    bench.play(
+        (0.1, True),
+    )
     recogniser.go.set()
     assert wait(lambda: bench.texts() == ['first', 'second'])
     assert recogniser.texts == ['never']

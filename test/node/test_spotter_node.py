@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The spotter over real DDS: a spoken stop word reaches gate and deadman in time, and nothing else of the stack is needed."""
+"""The spotter over real DDS: a spoken stop word reaches gate and deadman in time, with nothing else running."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ pytest.importorskip('rclpy')
 
 import rclpy
 from builtin_interfaces.msg import Time
+from gemma4_ros.msg import AudioChunk, StopRequest
 from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -28,7 +29,6 @@ from rclpy.parameter import Parameter
 
 from gemma4_ros.cli.hear import publish_wav, read_wav
 from gemma4_ros.core.errors import ConfigError, ModelMissingError
-from gemma4_ros.msg import AudioChunk, StopRequest
 from gemma4_ros.nodes.spotter_node import STOP_TOPICS, SpotterConfig, SpotterNode, make_spotter
 from gemma4_ros.ros import qos
 from gemma4_ros.ros.audio import to_chunk
@@ -144,7 +144,9 @@ def test_an_unknown_word_is_named(bench: Bench) -> None:
         SpotterNode(context=bench.context, parameter_overrides=parameters)
 
 
-def test_without_the_networks_files_the_keyphrase_search_works_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_the_networks_files_the_keyphrase_search_works_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     warnings: list[str] = []
     spotter = make_spotter(SpotterConfig(), warnings.append)
@@ -166,7 +168,15 @@ def test_spoken_stop_words_are_heard_once(name: str) -> None:
     assert len(heard(make_spotter(SpotterConfig(), pytest.fail), VOICES / f'{name}.wav')) == 1
 
 
-@pytest.mark.parametrize('path', [*(VOICES / f'{name}.wav' for name in ('valve_station', 'yes', 'no', 'open_main_valve')), DEMO / 'command.wav', DEMO / 'confirm.wav'], ids=lambda path: path.stem)  # fmt: skip
+@pytest.mark.parametrize(
+    'path',
+    [
+        *(VOICES / f'{name}.wav' for name in ('valve_station', 'yes', 'no', 'open_main_valve')),
+        DEMO / 'command.wav',
+        DEMO / 'confirm.wav',
+    ],
+    ids=lambda path: path.stem,
+)
 def test_other_words_stop_nothing(path: Path) -> None:
     assert heard(make_spotter(SpotterConfig(), pytest.fail), path) == []
 
@@ -175,7 +185,9 @@ def test_other_words_stop_nothing(path: Path) -> None:
 def test_a_stop_word_is_heard_after_a_minute_of_noise_and_again(detector: str) -> None:
     spotter = make_spotter(SpotterConfig(detector=detector), pytest.fail)
     noise = np.random.default_rng(1).normal(0.0, 60.0, 16000 * 61).astype(np.int16)
-    assert [spotter.feed(noise[begin : begin + 800]) for begin in range(0, len(noise), 800)].count(None) == len(noise) // 800
+    assert [spotter.feed(noise[begin : begin + 800]) for begin in range(0, len(noise), 800)].count(None) == len(
+        noise
+    ) // 800
     for _ in range(3):
         assert len(heard(spotter, VOICES / 'please_stop_now.wav')) == 1
 

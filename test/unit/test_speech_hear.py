@@ -84,7 +84,9 @@ def test_silence_even_with_an_offset(tmp_path: Path, offset: float) -> None:
     assert 'silent' in refusal(tmp_path / 'silent.wav')
 
 
-@pytest.mark.parametrize('content', [b'RIFF', b'not sound at all', b'RIFF\x24\x00\x00\x00WAVEjunk', bytes(range(256)) * 40])
+@pytest.mark.parametrize(
+    'content', [b'RIFF', b'not sound at all', b'RIFF\x24\x00\x00\x00WAVEjunk', bytes(range(256)) * 40]
+)
 def test_not_a_wav(tmp_path: Path, content: bytes) -> None:
     (tmp_path / 'no.wav').write_bytes(content)
     assert 'not a WAV file' in refusal(tmp_path / 'no.wav')
@@ -97,7 +99,22 @@ def test_a_folder(tmp_path: Path) -> None:
 def test_ten_minutes_are_refused_before_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / 'long.wav'
     data_bytes = 600 * 16000 * 2
-    header = struct.pack('<4sI4s4sIHHIIHH4sI', b'RIFF', 36 + data_bytes, b'WAVE', b'fmt ', 16, 1, 1, 16000, 32000, 2, 16, b'data', data_bytes)
+    header = struct.pack(
+        '<4sI4s4sIHHIIHH4sI',
+        b'RIFF',
+        36 + data_bytes,
+        b'WAVE',
+        b'fmt ',
+        16,
+        1,
+        1,
+        16000,
+        32000,
+        2,
+        16,
+        b'data',
+        data_bytes,
+    )
     with path.open('wb') as file:
         file.write(header)
         file.truncate(len(header) + data_bytes)

@@ -49,7 +49,7 @@ def test_hints_stay_short_in_a_large_world(world: World) -> None:
 
     many = {f'shelf_number_{i}': replace(place, id=f'shelf_number_{i}') for i in range(500)}
     hints = hint_words(replace(world, entities=many))
-    assert 10 < len(hints) and sum(len(hint) + 2 for hint in hints) <= 600
+    assert len(hints) > 10 and sum(len(hint) + 2 for hint in hints) <= 600
 
 
 def test_a_half_heard_name_has_the_name_as_a_reading(known: Lexicon) -> None:
@@ -63,7 +63,9 @@ def test_what_was_understood_has_no_other_reading(known: Lexicon) -> None:
     assert texts('', known) == []
 
 
-@pytest.mark.parametrize('heard', ['bring the green toolbox to the pump', 'open the second valve', 'open the upper valve'])
+@pytest.mark.parametrize(
+    'heard', ['bring the green toolbox to the pump', 'open the second valve', 'open the upper valve']
+)
 def test_words_that_tell_things_apart_are_never_replaced(heard: str, known: Lexicon) -> None:
     assert texts(heard, known) == []
 

@@ -56,7 +56,9 @@ def test_noise_is_no_utterance(level: int) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.parametrize(('name', 'answer'), [('confirm_gb', Answer.CONFIRM), ('yes', Answer.CONFIRM), ('no', Answer.CANCEL)])
+@pytest.mark.parametrize(
+    ('name', 'answer'), [('confirm_gb', Answer.CONFIRM), ('yes', Answer.CONFIRM), ('no', Answer.CANCEL)]
+)
 def test_short_answers_are_understood(recogniser: WhisperRecogniser, name: str, answer: Answer) -> None:
     heard = recogniser.transcribe(read_wav(VOICES / f'{name}.wav'))
     assert classify_answer(heard.text) is answer and heard.confidence > FLOOR

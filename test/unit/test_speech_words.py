@@ -11,13 +11,26 @@ from gemma4_ros.core.speech.answers import Answer, classify_answer
 from gemma4_ros.core.speech.words import is_stop, spoken_words
 
 
-@pytest.mark.parametrize('text', ['stop', 'Stop!', 'STOP, STOP.', 'robot, stop', 'please stop now', 'Halt.', 'emergency stop', 'just stop'])
+@pytest.mark.parametrize(
+    'text', ['stop', 'Stop!', 'STOP, STOP.', 'robot, stop', 'please stop now', 'Halt.', 'emergency stop', 'just stop']
+)
 def test_stop_words_alone_are_a_stop(text: str) -> None:
     assert is_stop(text)
 
 
 @pytest.mark.parametrize(
-    'text', ['', 'now', 'please', 'shop', 'stop at the pump', 'drive to the bus stop', "don't stop", 'emergency', 'read the stop button']
+    'text',
+    [
+        '',
+        'now',
+        'please',
+        'shop',
+        'stop at the pump',
+        'drive to the bus stop',
+        "don't stop",
+        'emergency',
+        'read the stop button',
+    ],
 )
 def test_other_texts_are_no_stop(text: str) -> None:
     assert not is_stop(text)
@@ -29,14 +42,39 @@ def test_stop_words_can_be_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    'text', ['confirm', 'Confirm.', 'confirmed', 'Yes!', 'yes, confirm', 'I confirm', 'yes please', 'yes, go ahead', 'go ahead', 'do it']
+    'text',
+    [
+        'confirm',
+        'Confirm.',
+        'confirmed',
+        'Yes!',
+        'yes, confirm',
+        'I confirm',
+        'yes please',
+        'yes, go ahead',
+        'go ahead',
+        'do it',
+    ],
 )
 def test_a_clear_yes_confirms(text: str) -> None:
     assert classify_answer(text) is Answer.CONFIRM
 
 
 @pytest.mark.parametrize(
-    'text', ['no', 'No!', 'cancel', 'cancel that', 'no, the other box', 'do not', 'never mind', 'stop', 'abort', "don't", 'nope']
+    'text',
+    [
+        'no',
+        'No!',
+        'cancel',
+        'cancel that',
+        'no, the other box',
+        'do not',
+        'never mind',
+        'stop',
+        'abort',
+        "don't",
+        'nope',
+    ],
 )
 def test_a_denial_cancels(text: str) -> None:
     assert classify_answer(text) in (Answer.CANCEL, Answer.OTHER)

@@ -23,7 +23,9 @@ _CANCEL = frozenset(
     ('cancel', 'cancelled', 'canceled', 'no', 'nope', 'abort', 'negative', 'never', "don't", 'dont', 'deny', 'denied')
 )
 # Words that may stand beside an answer without changing it.
-_BESIDE = frozenset(('please', 'i', 'it', 'that', 'this', 'do', 'go', 'ahead', 'robot', 'thanks', 'thank', 'you', 'sir'))
+_BESIDE = frozenset(
+    ('please', 'i', 'it', 'that', 'this', 'do', 'go', 'ahead', 'robot', 'thanks', 'thank', 'you', 'sir')
+)
 _ALONE = frozenset((('go', 'ahead'), ('do', 'it'), ('please', 'do')))
 _LONGEST = 6
 
@@ -32,7 +34,7 @@ def classify_answer(text: str) -> Answer:
     """
     Classify the answer to a read-back.
 
-    A confirmation is a few words, at least one of which confirms, none of which denies, questions or says anything else: "yes",
+    A confirmation is a few words, at least one of which confirms, none of which denies, asks or says more: "yes",
     "I confirm", "yes, go ahead". Anything with a denial in its first words and a stop word cancel: "no", "cancel that",
     "no, the other box". All the rest is OTHER: a new command, a question, a half-heard word.
 

@@ -33,8 +33,8 @@ def resample(samples: NDArray[np.floating], from_hz: int, to_hz: int = SAMPLE_RA
     """
     Change the sample rate of a short clip.
 
-    Method: the spectrum is cut or filled with zeros at the new Nyquist frequency (exact for band-limited sound); 50 ms of
-    silence at both ends keep the wrap-around of the Fourier transform away from the sound.
+    Method: the spectrum is cut or filled with zeros at the new Nyquist frequency (exact for band-limited sound); 50 ms
+    of silence at both ends keep the wrap-around of the Fourier transform away from the sound.
 
     Parameters
     ----------

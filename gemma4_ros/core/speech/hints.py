@@ -19,13 +19,14 @@ def hint_words(world: World, tools: Toolset | None = None) -> tuple[str, ...]:
     """
     Return phrases to expect, the most important last, together at most 600 characters long.
 
-    Answers, the first verb of every tool and intent, and the ids as they are spoken: "the valve station". Other words for
-    things are left out: measured, a longer list makes the names that matter less likely (docs/speech.md).
+    Answers, the first verb of every tool and intent, and the ids as they are spoken: "the valve station". Other words
+    for things are left out: measured, a longer list makes the names that matter less likely (docs/speech.md).
     """
     entities = [entity for entity in world.entities.values() if entity.group != 'robot']
     capabilities: list[Sequence[str]] = []
     if tools is not None:
-        capabilities = [item.words for item in (*tools.intents.values(), *tools.tools.values())]
+        capabilities += [intent.words for intent in tools.intents.values()]
+        capabilities += [tool.words for tool in tools.tools.values()]
     verbs = list(dict.fromkeys(words[0] for words in capabilities if words))
     names = list(dict.fromkeys(f'the {entity.id.replace("_", " ")}' for entity in entities))
     return _fitting([*ANSWER_WORDS, *verbs], _fitting(names, ()))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Half-heard names: texts in which a few words are replaced by a name that sounds alike, for the recogniser to compare.
 
-Nothing is replaced here. The recogniser scores each text against the sound and keeps its own unless another fits as well.
+Nothing is replaced here. The recogniser scores each text against the sound and keeps its own unless another fits too.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ __all__ = ['Lexicon', 'Reading', 'lexicon', 'readings']
 
 _ALIKE = 0.5
 _MOST = 12
-# Words that are no sign of a name half heard; the last three lines tell things apart: a green toolbox is never the red one.
-_PLAIN = frozenset(
-    """a an the to of in on at and then it is are be from with for what where how does do which that this there here please now robot
-    if when until while not no yes before after wait above below than more less one two three four five six seven eight nine ten
-    bar percent bring take get put down up go drive open close read fetch carry move set tell me show back out off over under
-    red green blue yellow white black grey gray orange brown left right first second third last next other another new old big
-    small large little upper lower top bottom front rear north south east west full empty hot cold wrong""".split()
-)
+# Words of commands that are no sign of a name half heard.
+_PLAIN_TEXT = """
+    a an the to of in on at and then it is are be from with for what where how does do which that this there
+    here please now robot if when until while not no yes before after wait above below than more less one two
+    three four five six seven eight nine ten bar percent bring take get put down up go drive open close read
+    fetch carry move set tell me show back out off over under
+"""
+# Words that tell things apart: a green toolbox is never the red one.
+_CONTRAST_TEXT = """
+    red green blue yellow white black grey gray orange brown left right first second third last next other
+    another new old big small large little upper lower top bottom front rear north south east west full empty
+    hot cold wrong
+"""
+_PLAIN = frozenset((_PLAIN_TEXT + _CONTRAST_TEXT).split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,10 @@ def lexicon(world: World, tools: Toolset | None = None) -> Lexicon:
     also = [spoken_words(word) for entity in entities for word in entity.words]
     # single everyday words ("home", "sample") are known, but nothing is turned into them
     names = dict.fromkeys([*(name for name in spoken if name), *(name for name in also if len(name) > 1), ('cancel',)])
-    verbs = [] if tools is None else [item.words for item in (*tools.tools.values(), *tools.intents.values())]
+    verbs: list[Sequence[str]] = []
+    if tools is not None:
+        verbs += [tool.words for tool in tools.tools.values()]
+        verbs += [intent.words for intent in tools.intents.values()]
     words = [word for phrase in (*spoken, *also) for word in phrase]
     words += [word for phrases in verbs for phrase in phrases for word in spoken_words(phrase)]
     return Lexicon(tuple(names), _PLAIN | frozenset(words))
@@ -81,8 +90,8 @@ def readings(text: str, known: Lexicon) -> tuple[Reading, ...]:
     """
     Return other readings of a transcript, the most alike first; without the transcript itself.
 
-    Only where a word is none of the known ones may a name stand instead, if it is as long to within a word and at least half
-    of its letters agree. A word that was understood stays.
+    Only where a word is none of the known ones may a name stand instead, if it is as long to within a word and at least
+    half of its letters agree. A word that was understood stays.
     """
     words = spoken_words(text)
     found: dict[str, Reading] = {}

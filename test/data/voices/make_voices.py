@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speak the clips of tests and demo again with espeak-ng (needed only for that; the WAV files are in the repository).
 
-    python test/data/voices/make_voices.py            # the small clips here and in demo/
+python test/data/voices/make_voices.py            # the small clips here and in demo/
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CLIPS = (
 
 def speak(text: str, voice: str, words_per_minute: int) -> NDArray[np.float64]:
     """Return one clip at 16 kHz, scaled to a peak of 0.5."""
-    sound = subprocess.run(  # noqa: S603
+    sound = subprocess.run(
         ['espeak-ng', '-v', voice, '-s', str(words_per_minute), '--stdout', text], capture_output=True, check=True
     ).stdout
     samples, rate_hz = soundfile.read(io.BytesIO(sound), dtype='float64', always_2d=False)

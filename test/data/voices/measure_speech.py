@@ -28,11 +28,18 @@ from gemma4_ros.core.world import load_world
 
 CONFIG = Path(__file__).resolve().parents[3] / 'config'
 COMMANDS = (
-    COMMAND, 'open the bypass valve', 'take the spare filter to the control desk', 'go to the charging dock',
-    'what does the pressure gauge read', 'put the blue crate down at the pump', 'close the main valve',
-    'drive to storage and pick up the sample bottle', 'set the setpoint panel to four bar',
-    'bring the green toolbox to the valve station', 'go to the parking lot',
-)  # fmt: skip
+    COMMAND,
+    'open the bypass valve',
+    'take the spare filter to the control desk',
+    'go to the charging dock',
+    'what does the pressure gauge read',
+    'put the blue crate down at the pump',
+    'close the main valve',
+    'drive to storage and pick up the sample bottle',
+    'set the setpoint panel to four bar',
+    'bring the green toolbox to the valve station',
+    'go to the parking lot',
+)
 ANSWERS = ('confirm', 'yes', 'no', 'cancel')
 SAME = {'tool box': 'toolbox', 'set point': 'setpoint', 'then': 'and', '4': 'four', 'bars': 'bar'}
 
@@ -73,7 +80,9 @@ def main() -> None:
                     print(f'{voice} {noise_db or "clean"}: {text} -> {heard.text} ({heard.confidence:.2f})')
     print('| spoken | clean | 20 dB | 10 dB |\n|---|---|---|---|')
     for name, texts in (('commands', COMMANDS), ('answers', ANSWERS)):
-        print(f'| {name}, whole text right | {" | ".join(f"{right[name, noise]}/{5 * len(texts)}" for noise in NOISES_DB)} |')
+        print(
+            f'| {name}, whole text right | {" | ".join(f"{right[name, noise]}/{5 * len(texts)}" for noise in NOISES_DB)} |'
+        )
     print(f'\nmedian {sorted(seconds)[len(seconds) // 2]:.2f} s an utterance')
 
 

@@ -25,16 +25,42 @@ from gemma4_ros.core.speech.audio import to_int16
 from gemma4_ros.nodes.spotter_node import DETECTORS, SpotterConfig, make_spotter
 
 VOICES = {
-    'tune': (('en-us+m1', 150), ('en-gb+f2', 160), ('en-us+f4', 140), ('en-gb-scotland+m4', 150), ('en-gb-x-rp+Andy', 165)),
-    'report': (('en-us', 150), ('en-gb', 160), ('en-us+f3', 150), ('en-gb-scotland', 140), ('en-gb+m3', 175), ('en-us+Mike', 150), ('en-gb+anika', 150)),
+    'tune': (
+        ('en-us+m1', 150),
+        ('en-gb+f2', 160),
+        ('en-us+f4', 140),
+        ('en-gb-scotland+m4', 150),
+        ('en-gb-x-rp+Andy', 165),
+    ),
+    'report': (
+        ('en-us', 150),
+        ('en-gb', 160),
+        ('en-us+f3', 150),
+        ('en-gb-scotland', 140),
+        ('en-gb+m3', 175),
+        ('en-us+Mike', 150),
+        ('en-gb+anika', 150),
+    ),
 }
 STOPS = ('stop', 'robot stop', 'please stop now', 'emergency stop', 'halt')
 NEAR = ('shop', 'top', 'step', 'drop', 'store', 'stock')
 OTHERS = (
-    'the valve station', COMMAND, 'confirm', 'cancel', 'yes', 'no', 'open the main valve', 'go to storage', 'pick up the spare filter',
-    'close the bypass valve and dock', 'what does the pressure gauge read', 'put the bottle down at the pump',
-    'drive to the control desk', 'set the pressure to five bar', 'take a photo of the charging dock',
-)  # fmt: skip
+    'the valve station',
+    COMMAND,
+    'confirm',
+    'cancel',
+    'yes',
+    'no',
+    'open the main valve',
+    'go to storage',
+    'pick up the spare filter',
+    'close the bypass valve and dock',
+    'what does the pressure gauge read',
+    'put the bottle down at the pump',
+    'drive to the control desk',
+    'set the pressure to five bar',
+    'take a photo of the charging dock',
+)
 NOISES_DB = (None, 20.0, 10.0)
 BEFORE_S, AFTER_S = 1.2, 1.0
 
@@ -96,8 +122,10 @@ def main() -> None:
                     delays.append(hit_s - end_s)
     share = (time.process_time() - start_s) / played_s
     show(hits, len(VOICES[chosen.voices]))
-    print(f'\ndelay after the end of speech, s: median {np.median(delays):.2f}, p95 {np.quantile(delays, 0.95):.2f}, '
-          f'max {max(delays):.2f}; processor time {share:.1%} of real time; {played_s:.0f} s of sound')  # fmt: skip
+    print(
+        f'\ndelay after the end of speech, s: median {np.median(delays):.2f}, p95 {np.quantile(delays, 0.95):.2f}, '
+        f'max {max(delays):.2f}; processor time {share:.1%} of real time; {played_s:.0f} s of sound'
+    )
 
 
 def show(hits: Counter[tuple[str, float | None]], voices: int) -> None:
