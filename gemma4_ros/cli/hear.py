@@ -18,6 +18,7 @@ from gemma4_ros.core.speech.transcript import Transcript
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.publisher import Publisher
 
 __all__ = ['MAX_FILE_S', 'publish_wav', 'read_wav', 'transcribe_file']
 
@@ -108,6 +109,7 @@ def publish_wav(
     topic: str = 'audio',
     speed: float = 1.0,
     wait_s: float = 5.0,
+    listener: str = 'speech',
     on_progress: Callable[[float, float], None] | None = None,
 ) -> float:
     """
@@ -124,7 +126,9 @@ def publish_wav(
     speed : float
         1: as fast as it was spoken; 4: four times.
     wait_s : float
-        How long to wait until somebody listens.
+        How long to wait until it listens.
+    listener : str
+        The node that must listen: half a command would be another command. Others that listen by then hear it whole too.
     on_progress : callable, optional
         Called with the seconds played and the seconds in all.
 
@@ -133,7 +137,7 @@ def publish_wav(
     AudioError
         The file cannot be used.
     NotRunningError
-        Nobody listens.
+        The listener does not listen.
 
     """
     from gemma4_ros.msg import AudioChunk
@@ -146,7 +150,7 @@ def publish_wav(
     total_s = len(samples) / SAMPLE_RATE_HZ
     publisher = node.create_publisher(AudioChunk, topic, qos.AUDIO)
     try:
-        _wait_for_listener(publisher.get_subscription_count, topic, wait_s)
+        _wait_for_listener(node, publisher, topic, listener, wait_s)
         step, start = int(CHUNK_S * SAMPLE_RATE_HZ), time.monotonic()
         for begin in range(0, len(samples), step):
             played_s = begin / SAMPLE_RATE_HZ
@@ -159,11 +163,15 @@ def publish_wav(
     return total_s
 
 
-def _wait_for_listener(count: Callable[[], int], topic: str, wait_s: float) -> None:
+def _wait_for_listener(node: Node, publisher: Publisher, topic: str, listener: str, wait_s: float) -> None:
     end = time.monotonic() + wait_s
-    while count() == 0:
+    while True:
+        infos = node.get_subscriptions_info_by_topic(publisher.topic_name)
+        is_there = any(info.node_name == listener for info in infos)
+        if is_there and publisher.get_subscription_count() >= len(infos):
+            return
         if time.monotonic() > end:
             raise NotRunningError(
-                f'nobody listens on the topic {topic} (waited {wait_s:g} s): start the stack with: gemma4 up'
+                f'{listener} does not listen on the topic {topic} (waited {wait_s:g} s): start the stack with: gemma4 up'
             )
         time.sleep(0.02)

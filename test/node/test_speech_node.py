@@ -234,8 +234,15 @@ def test_a_missing_model_fails_to_configure(bench: Bench, tmp_path: Path) -> Non
 
 
 def test_a_recording_without_a_listener_is_refused(bench: Bench) -> None:
-    with pytest.raises(NotRunningError, match='nobody listens on the topic nowhere'):
+    with pytest.raises(NotRunningError, match='speech does not listen on the topic nowhere'):
         publish_wav(DEMO / 'confirm.wav', bench.node, 'nowhere', wait_s=0.1)
+
+
+def test_a_recording_waits_for_the_recogniser_not_for_anybody(bench: Bench) -> None:
+    bench.node.create_subscription(AudioChunk, 'audio', lambda _: None, qos.AUDIO)
+    assert wait(lambda: bench.audio.get_subscription_count() > 0)
+    with pytest.raises(NotRunningError, match='speech does not listen'):
+        publish_wav(DEMO / 'confirm.wav', bench.node, wait_s=0.3)
 
 
 def test_a_chunk_keeps_its_samples_and_its_limit() -> None:

@@ -201,7 +201,7 @@ def test_its_own_process_stops_in_time_with_nothing_else_running(bench: Bench) -
         samples = read_wav(VOICES / 'robot_stop.wav')
         spoken = np.flatnonzero(np.abs(samples) > 300)
         start = time.monotonic()
-        publish_wav(VOICES / 'robot_stop.wav', bench.node)
+        publish_wav(VOICES / 'robot_stop.wav', bench.node, listener='spotter')
         assert wait(bench.all_stopped)
         word_end = start + int(spoken[-1]) / 16000.0
         assert all(received[0][0] - word_end < MAX_DELAY_S for received in bench.stops.values())
