@@ -15,21 +15,9 @@ from gemma4_ros.nodes.table import TABLE
 ROOT = Path(__file__).resolve().parents[2]
 FRONT = [ROOT / 'README.md', ROOT / 'ARCHITECTURE.md']
 PAGES = [*FRONT, ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md'))]
-TOP = set(
-    [
-        'gemma4_ros',
-        'config',
-        'docs',
-        'test',
-        'demo',
-        'msg',
-        'srv',
-        'action',
-        'launch',
-        'requirements',
-        'scripts',
-        'bench',
-    ]
+TOP = (
+    *('gemma4_ros', 'config', 'docs', 'test', 'demo', 'msg', 'srv', 'action'),
+    *('launch', 'requirements', 'scripts', 'bench'),
 )
 _FILE = re.compile(r'`([\w.-]+(?:/[\w.-]+)*/?)`')
 _LINK = re.compile(r'\]\(([^)\s#]+)(?:#[^)\s]*)?\)')
