@@ -6,10 +6,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gemma4_ros.core.facts import State
+from gemma4_ros.core.planning import english
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Together, calls
 from gemma4_ros.core.planning.mentions import Mention, Reading
 from gemma4_ros.core.tools import Intent, Tool, Toolset
 from gemma4_ros.core.world import World
+
+
+# Units people say, in those of the tools: bar and m.
+_SCALES = {'kpa': 0.01, 'mbar': 0.001, 'mpa': 10.0, 'cm': 0.01, 'mm': 0.001}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ def _mention_gaps(
             if against
             else []
         )
+    if _is_whereabouts(mention, reading):  # "to where the filter is": its place explains it
+        explained = explained | {item for item in ids if world.place_of(state, item) in used}
     if not ids & explained:
         return [Gap(f'{mention.text!r} ({" or ".join(mention.ids)}) is in the command but not in your answer')]
     picked = sorted(ids & used)
@@ -60,6 +67,35 @@ def _mention_gaps(
     ):
         return [Gap(f'{mention.text!r} may be {" or ".join(mention.ids)}: ask which', choices=mention.ids)]
     return []
+
+
+def _is_whereabouts(mention: Mention, reading: Reading) -> bool:
+    return 'where' in reading.words[max(0, mention.start - 2) : mention.start] or (
+        mention.start >= 2
+        and 'where' in reading.words[: mention.start]
+        and reading.words[mention.end : mention.end + 1] == ('is',)
+    )
+
+
+def unclear_pronoun(draft: Draft, reading: Reading, world: World, state: State) -> Gap | None:
+    """Return what to ask where "it" or "that" stands for nothing said before, and the draft picked something."""
+    at = next((i for i, word in enumerate(reading.words) if _is_pronoun(i, word, reading)), None)
+    if at is None or any(mention.start < at for mention in reading.mentions):
+        return None
+    known = reading.named() | {value for (_, args), value in state.items() if world.robot in args}
+    for item in sorted(_used(draft.items) - known):
+        entity = world.entities.get(item)
+        if entity is not None and entity.group in ('objects', 'equipment'):
+            return Gap(f'{reading.words[at]!r} may be anything: ask which', choices=world.group(entity.group))
+    return None
+
+
+def _is_pronoun(index: int, word: str, reading: Reading) -> bool:
+    following = reading.words[index + 1] if index + 1 < len(reading.words) else ''
+    if word in ('it', 'them'):
+        return True
+    starts = {mention.start for mention in reading.mentions}
+    return word in ('this', 'that') and index + 1 not in starts and following not in english.DETERMINERS
 
 
 def _is_open(mention: Mention, picked: str, reading: Reading, world: World, state: State) -> bool:
@@ -80,7 +116,8 @@ def _number_gaps(draft: Draft, reading: Reading) -> list[Gap]:
     counted = len(calls(draft.items))
     result = []
     for number in reading.numbers:
-        is_there = any(abs(number - value) < 1e-6 for value in values)
+        scales = [1.0, *(scale for unit, scale in _SCALES.items() if unit in reading.words)]
+        is_there = any(abs(number * scale - value) < 1e-6 for value in values for scale in scales)
         if not is_there and not (number.is_integer() and number <= counted):
             result.append(Gap(f'the number {number:g} is in the command but not in your answer'))
     return result

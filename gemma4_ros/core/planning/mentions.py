@@ -165,11 +165,17 @@ def _negated_words(words: tuple[str, ...]) -> frozenset[int]:
             word == 'and' and is_negated and index + 1 < len(words) and words[index + 1] == 'then'
         ):
             is_negated = False
-        if word in english.NEGATIONS:
+        if word in english.NEGATIONS or (word == 'leave' and _is_left_alone(words, index)):
             is_negated = True
         if is_negated:
             result.add(index)
     return frozenset(result)
+
+
+def _is_left_alone(words: tuple[str, ...], index: int) -> bool:
+    """Say whether this is "leave X alone" or "leave X as it is"."""
+    rest = ' '.join(words[index : index + 8]) + ' '
+    return any(f' {end} ' in rest for end in ('alone', 'as it is', 'as is', 'as they are'))
 
 
 def _numbers(words: tuple[str, ...], mentions: list[Mention]) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Literal
 from gemma4_ros.core.errors import CheckError, CompletionError, DraftError, ModelError, PlanError
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.plan import Plan, plan_sha256, plan_to_bytes
-from gemma4_ros.core.planning import command, coverage, prompts, surface
+from gemma4_ros.core.planning import command, coverage, english, prompts, surface
 from gemma4_ros.core.planning.checks import Budgets, check_plan
 from gemma4_ros.core.planning.completion import complete
 from gemma4_ros.core.planning.draft import Draft
@@ -206,6 +206,9 @@ class Planner:
     ) -> tuple[Outcome | None, coverage.Gap | None]:
         turn.on_phase('complete', draft_text)
         found = coverage.gaps(draft, turn.reading, self.world, self.toolset, turn.state)
+        if not found and not has_dialogue:
+            unclear = coverage.unclear_pronoun(draft, turn.reading, self.world, turn.state)
+            found = (unclear,) if unclear is not None else ()
         if has_dialogue:
             found = tuple(gap for gap in found if not gap.choices)
         if found:
@@ -219,6 +222,8 @@ class Planner:
 
     def _doubt(self, turn: _Turn, draft: Draft, ways: surface.Ways) -> tuple[surface.Ways, str] | None:
         """Return the ways that are left and the reason, where a refusal or question is not believed."""
+        if draft.kind == 'answer' and ways.answer and not _asks(turn.text):
+            return surface.Ways(do=True, ask=ways.ask, cannot=ways.cannot, answer=False), 'it is no question'
         if not ways.do or turn.reading.unknown:
             return None
         if draft.kind == 'cannot' and turn.reading.mentions and coverage.tools_in_words(turn.reading, self.toolset):
@@ -242,6 +247,12 @@ class Planner:
         return Outcome(
             'cannot', self._replies.no_plan(reason), draft=draft_text, notes=tuple(turn.notes), effort=turn.effort
         )
+
+
+def _asks(text: str) -> bool:
+    """Say whether the command may be a question: by its mark or a word that asks."""
+    words = set(text.lower().replace("'", ' ').replace(',', ' ').split())
+    return '?' in text or bool(words & (english.QUESTIONS | {'tell', 'show', 'say', 'list', 'know', 'report', 'help'}))
 
 
 def _with_failure(messages: tuple[Message, ...], failure: Failure) -> tuple[Message, ...]:
