@@ -128,7 +128,7 @@ def publish_wav(
     wait_s : float
         How long to wait until it listens.
     listener : str
-        The node that must listen: half a command would be another command. Others that listen by then hear it whole too.
+        The node that must listen: half a command would be another command.
     on_progress : callable, optional
         Called with the seconds played and the seconds in all.
 
@@ -172,6 +172,6 @@ def _wait_for_listener(node: Node, publisher: Publisher, topic: str, listener: s
             return
         if time.monotonic() > end:
             raise NotRunningError(
-                f'{listener} does not listen on the topic {topic} (waited {wait_s:g} s): start the stack with: gemma4 up'
+                f'{listener} does not listen on the topic {topic} (waited {wait_s:g} s): run: gemma4 up'
             )
         time.sleep(0.02)

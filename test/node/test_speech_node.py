@@ -28,6 +28,7 @@ from gemma4_ros.backends.whisper_files import TINY_EN
 from gemma4_ros.cli.hear import publish_wav
 from gemma4_ros.core.errors import AudioError, ModelError, NotRunningError
 from gemma4_ros.core.speech.answers import Answer, classify_answer
+from gemma4_ros.core.speech.endpointing import FRAME
 from gemma4_ros.core.speech.transcript import Transcript
 from gemma4_ros.nodes.speech_node import SpeechNode
 from gemma4_ros.ros import qos
@@ -119,9 +120,12 @@ class Bench:
         return [utterance.text for utterance in self.utterances]
 
     def close(self) -> None:
+        nodes = self.executor.get_nodes()
         self.executor.shutdown(timeout_sec=2.0)
-        rclpy.try_shutdown(context=self.context)
         self.thread.join(5.0)
+        for node in nodes:
+            node.destroy_node()  # or others would still see it on the graph
+        rclpy.try_shutdown(context=self.context)
 
 
 @pytest.fixture
@@ -189,12 +193,10 @@ def test_two_commands_at_once_are_understood_in_their_order(bench: Bench) -> Non
 def test_too_many_waiting_utterances_are_dropped(bench: Bench) -> None:
     recogniser = Scripted('first', 'second', 'never')
     recogniser.go.clear()
-    bench.start(recogniser, max_waiting=2)
+    node = bench.start(recogniser, max_waiting=2)
     for _ in range(4):
-        bench.say()
-    bench.play(
-        (0.1, True),
-    )
+        bench.say(1.0)
+    assert wait(lambda: node._endpointer._count >= 4 * int(2.5 * 16000) // FRAME)
     recogniser.go.set()
     assert wait(lambda: bench.texts() == ['first', 'second'])
     assert recogniser.texts == ['never']

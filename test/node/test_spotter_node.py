@@ -76,9 +76,12 @@ class Bench:
         return all(self.stops.values())
 
     def close(self) -> None:
+        nodes = self.executor.get_nodes()
         self.executor.shutdown(timeout_sec=2.0)
-        rclpy.try_shutdown(context=self.context)
         self.thread.join(5.0)
+        for node in nodes:
+            node.destroy_node()  # or others would still see it on the graph
+        rclpy.try_shutdown(context=self.context)
 
 
 @pytest.fixture
