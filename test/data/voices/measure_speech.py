@@ -80,9 +80,8 @@ def main() -> None:
                     print(f'{voice} {noise_db or "clean"}: {text} -> {heard.text} ({heard.confidence:.2f})')
     print('| spoken | clean | 20 dB | 10 dB |\n|---|---|---|---|')
     for name, texts in (('commands', COMMANDS), ('answers', ANSWERS)):
-        print(
-            f'| {name}, whole text right | {" | ".join(f"{right[name, noise]}/{5 * len(texts)}" for noise in NOISES_DB)} |'
-        )
+        cells = [f'{right[name, noise]}/{5 * len(texts)}' for noise in NOISES_DB]
+        print(f'| {name}, whole text right | {" | ".join(cells)} |')
     print(f'\nmedian {sorted(seconds)[len(seconds) // 2]:.2f} s an utterance')
 
 
