@@ -38,9 +38,7 @@ class RosSession:
 
     def __enter__(self) -> RosSession:
         self.context = Context()
-        rclpy.init(
-            context=self.context, domain_id=self._domain_id, signal_handler_options=SignalHandlerOptions.NO
-        )
+        rclpy.init(context=self.context, domain_id=self._domain_id, signal_handler_options=SignalHandlerOptions.NO)
         space = '/' + self._namespace.strip('/') if self._namespace else None
         self.node = Node(f'gemma4_cli_{os.getpid()}', context=self.context, namespace=space)
         self.executor = SingleThreadedExecutor(context=self.context)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``gemma4 eval``: measure what comes out right, with a report in build/reports/."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gemma4_ros.backends.local import load_in_process
+from gemma4_ros.backends.profiles import load_profiles
+from gemma4_ros.cli.console_output import note, show, show_json
+from gemma4_ros.cli.eval_commands import Evaluation, Judged, load_commands, rows, summary
+from gemma4_ros.cli.paths import config_dir
+from gemma4_ros.core.errors import ConfigError
+
+__all__ = ['app', 'write_report']
+
+app = typer.Typer(help='Measure what comes out right.', no_args_is_help=False, invoke_without_command=True)
+
+
+@app.callback()
+def evaluate(ctx: typer.Context) -> None:
+    """Measure what comes out right; all of it without a name."""
+    if ctx.invoked_subcommand is None:
+        commands()
+
+
+@app.command()
+def commands(
+    which: Annotated[str, typer.Option('--set', help='dev or test')] = 'dev',
+    limit: Annotated[int, typer.Option('--limit', help='only the first so many; 0: all')] = 0,
+    model: Annotated[str, typer.Option('--model', help='id of models.yaml')] = '',
+    out: Annotated[Path, typer.Option('--out', help='folder of the report')] = Path('build/reports'),
+    as_json: Annotated[bool, typer.Option('--json', help='one JSON document on standard output')] = False,
+) -> None:
+    """Plan every command of a set and judge it. Example: gemma4 eval commands --set dev --limit 10"""
+    if which not in ('dev', 'test'):
+        raise ConfigError(f'--set {which} is not known: dev or test')
+    root = config_dir()
+    entries = load_commands(root / 'eval' / f'commands_{which}.yaml')
+    entries = entries[:limit] if limit > 0 else entries
+    note(f'{len(entries)} commands; loading the model')
+    evaluation = Evaluation(load_in_process(model), root.parent)
+    for key in dict.fromkeys((entry['world'], *entry['tools']) for entry in entries):
+        note(f'reading the prompt of {key[0]}')
+        evaluation.planner(key[0], list(key[1:])).warm()
+    done = 0
+
+    def tell(judged: Judged) -> None:
+        nonlocal done
+        done += 1
+        said = 'right' if judged.is_right else f'WRONG {judged.wrong}'
+        note(f'{done}/{len(entries)} {judged.id} {judged.total_s:.1f} s {said}')
+
+    results = evaluation.run(entries, tell)
+    figures = {'set': which, **summary(results, load_profiles().get(model).id)}
+    paths = write_report(out, figures, results)
+    if as_json:
+        show_json(figures)
+    else:
+        show(f'{figures["right"]} of {figures["commands"]} right; the report: {paths[1]}')
+
+
+def write_report(folder: Path, figures: dict[str, Any], results: list[Judged]) -> tuple[Path, Path]:
+    """Write commands.json and commands.md; return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data, page = folder / 'commands.json', folder / 'commands.md'
+    body = {**figures, 'results': [json.loads(row) for row in rows(results)]}
+    data.write_text(json.dumps(body, ensure_ascii=False, indent=1) + '\n', encoding='utf-8')
+    lines = [f'# Commands, set {figures["set"]}, model {figures["model"]}', '', '| figure | value |', '|---|---|']
+    lines += [f'| {name} | {_cell(value)} |' for name, value in figures.items() if name not in ('set', 'model')]
+    wrong = [result for result in results if not result.is_right]
+    if figures['set'] == 'dev' and wrong:  # single results of the test set are not looked at
+        lines += ['', '## Wrong', '', '| id | command | why |', '|---|---|---|']
+        lines += [f'| {result.id} | {_cell(result.text[:200])} | {_cell(result.wrong)} |' for result in wrong]
+    page.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    return data, page
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ', '.join(f'{key} {each}' for key, each in value.items())
+    text = f'{value:.3f}' if isinstance(value, float) else str(value)
+    return ''.join(char if char.isprintable() else ' ' for char in text.replace('|', '\\|'))
