@@ -138,7 +138,9 @@ def _read_groups(
 ) -> Reading | CannotRead:
     """Read what may be a dial; of two dials that can be read nobody knows which one is meant."""
     first, least = groups[0], max(limits.min_radius_px, _RIVAL_DIAL * groups[0][0].radius_px)
-    likely = [first, *(g for g in groups[1:] if g[0].radius_px >= least)][:_MOST_DIALS]
+    outer = first[0]
+    beside = [g for g in groups[1:] if g[0].radius_px >= least and _apart(g[0], outer) > outer.radius_px]
+    likely = [first, *beside][:_MOST_DIALS]
     results = [_read_group(image, group, dial, limits, corner) for group in likely]
     readings = [r for r in results if isinstance(r, Reading)]
     if len(readings) > 1:
@@ -147,6 +149,10 @@ def _read_groups(
     if isinstance(head, CannotRead) and (not readings or head.reason == 'two_pointers'):
         return head
     return readings[0]
+
+
+def _apart(one: Ellipse, other: Ellipse) -> float:
+    return float(np.hypot(one.x_px - other.x_px, one.y_px - other.y_px))
 
 
 def _part(image: NDArray[np.uint8], region: Region | None) -> tuple[NDArray[np.uint8], tuple[int, int]]:
