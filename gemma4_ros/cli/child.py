@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process of the stack: started in a group of its own, logged to a file, stopped without leaving anything behind."""
+"""One process of the stack: started in a group of its own, logged to a file, stopped with nothing left behind."""
 
 from __future__ import annotations
 

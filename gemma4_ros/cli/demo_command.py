@@ -16,11 +16,9 @@ __all__ = ['demo']
 def demo(
     say: Annotated[str, typer.Option('--say', help='a command of yours, typed; default: the recording')] = '',
     wav: Annotated[Path | None, typer.Option('--wav', help='a recording of yours')] = None,
-    out: Annotated[Path, typer.Option('--out', help='folder for pictures, recording, audit log and page')] = Path(
-        'build/demo'
-    ),
+    out: Annotated[Path, typer.Option('--out', help='folder for what is kept')] = Path('build/demo'),
 ) -> None:
-    """Let the simulated cell carry out a command, and keep what happened. Example: gemma4 demo --say "go to the pump" """
+    """Let the simulated cell carry out a command. Example: gemma4 demo --say "go to the pump" """
     ensure_ros_environment()
     from gemma4_ros.cli.demo import run_demo
 

@@ -23,9 +23,7 @@ __all__ = ['plan']
 
 def plan(
     text: Annotated[str, typer.Argument(help='a command or question')],
-    config: Annotated[
-        str, typer.Option('--config', help='folder of the configuration; default: that of the package')
-    ] = '',
+    config: Annotated[str, typer.Option('--config', help='folder of the configuration')] = '',
     world: Annotated[Path | None, typer.Option('--world', help='world file')] = None,
     tools: Annotated[list[Path] | None, typer.Option('--tools', help='tools file; may stand several times')] = None,
     model: Annotated[str, typer.Option('--model', help='id of models.yaml')] = '',

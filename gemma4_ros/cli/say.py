@@ -96,7 +96,7 @@ def say(
     namespace: Annotated[str, typer.Option('--namespace', help='of the robot')] = '',
     deadline: Annotated[float, typer.Option('--deadline', help='longest time for all of it, s')] = 900.0,
 ) -> None:
-    """Say TEXT to the running stack. Exit 3 approval, 4 refused, 5 failed, 6 not running. Example: gemma4 say "dock" """
+    """Say TEXT to the running stack; exit 3: needs approval, 4: refused. Example: gemma4 say "dock" """
     ensure_ros_environment()
     from gemma4_ros.action import Say
     from gemma4_ros.cli.ros_session import RosSession

@@ -28,15 +28,14 @@ def load_plan(path: Path) -> Plan:
         raise ConfigError(f'{path} cannot be read: {error.strerror}') from None
     try:
         document = json.loads(data)
-        return plan_from_json(document['plan'] if 'plan' in document else document)
-    except (ValueError, TypeError, KeyError, RecursionError, PlanError) as error:
+        wrapped = document.get('plan')  # a dict in the output of `gemma4 plan --json`, the version in a plan
+        return plan_from_json(wrapped if isinstance(wrapped, dict) else document)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError, PlanError) as error:
         raise ConfigError(f'{path} is no plan (plan-1.json): {error}') from None
 
 
 def tree(
-    plan: Annotated[
-        Path, typer.Argument(help='plan as JSON, or the output of gemma4 plan --json; - reads standard input')
-    ],
+    plan: Annotated[Path, typer.Argument(help='plan, or output of gemma4 plan --json; -: standard input')],
     form: Annotated[str, typer.Option('--format', help='text or dot')] = 'text',
 ) -> None:
     """Draw a plan as a tree. Example: gemma4 tree plan.json --format dot | dot -Tsvg > plan.svg"""

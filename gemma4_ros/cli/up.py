@@ -211,12 +211,8 @@ def _stop_signals() -> Iterator[list[int]]:
 
 def up(
     sim: Annotated[bool, typer.Option('--sim', help='with the simulated cell instead of a robot')] = False,
-    composed: Annotated[
-        bool, typer.Option('--composed', help='planner, perception, speech and copilot share a process')
-    ] = False,
-    config: Annotated[
-        str, typer.Option('--config', help='folder of the configuration; default: that of the package')
-    ] = '',
+    composed: Annotated[bool, typer.Option('--composed', help='several nodes share a process')] = False,
+    config: Annotated[str, typer.Option('--config', help='folder of the configuration')] = '',
     model: Annotated[str, typer.Option('--model', help='id of models.yaml; default: as the parameters say')] = '',
     namespace: Annotated[str, typer.Option('--namespace', help='of every node, one a robot')] = '',
     nodes: Annotated[str, typer.Option('--nodes', help='only these, with commas in between')] = '',
