@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import getpass
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -110,7 +111,7 @@ def status(
     seen: dict[str, Any] = {}
     with RosSession(namespace) as ros:
         for key, (kind, topic, _) in kinds.items():
-            ros.node.create_subscription(kind, topic, lambda m, k=key: seen.update({k: m}), qos.STATE_LATCHED)
+            ros.node.create_subscription(kind, topic, partial(seen.__setitem__, key), qos.STATE_LATCHED)
         ros.until(lambda: len(seen) == len(kinds), LISTEN_S)
     document: dict[str, Any] = {}
     for key, (_, _, names) in kinds.items():

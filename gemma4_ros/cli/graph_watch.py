@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from lifecycle_msgs.msg import State
@@ -14,6 +15,7 @@ from gemma4_ros.ros import qos
 
 __all__ = ['LIFECYCLE', 'GraphWatch']
 
+ASK_AGAIN_S = 2.0
 LIFECYCLE = frozenset({'gemma', 'perception', 'planner', 'speech'})
 """Nodes that are ready when they are active."""
 
@@ -26,6 +28,7 @@ class GraphWatch:
         self._session = RosSession(namespace, domain_id).__enter__()
         self._clients: dict[str, Any] = {}
         self._asked: dict[str, Any] = {}
+        self._asked_at_s: dict[str, float] = {}
         self._model: ModelStatus | None = None
         self._session.node.create_subscription(ModelStatus, 'gemma/status', self._on_model, qos.STATE_LATCHED)
 
@@ -58,8 +61,11 @@ class GraphWatch:
         if asked is not None and asked.done():
             del self._asked[name]
             return bool(asked.result().current_state.id == State.PRIMARY_STATE_ACTIVE)
+        if asked is not None and time.monotonic() - self._asked_at_s[name] > ASK_AGAIN_S:
+            client.remove_pending_request(asked)  # lost on the way: the service was only half discovered
+            asked = None
         if asked is None and client.service_is_ready():
-            self._asked[name] = client.call_async(GetState.Request())
+            self._asked[name], self._asked_at_s[name] = client.call_async(GetState.Request()), time.monotonic()
         return False
 
     def close(self) -> None:
