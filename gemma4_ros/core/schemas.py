@@ -305,7 +305,7 @@ POLICY: Schema = {
             'hazards': _named({'type': 'string', 'minLength': 1, 'maxLength': 200}),
             'signals': {**_named(_SIGNAL_RULE), 'required': ['mode', 'estop']},
             'modes': _object(
-                dict.fromkeys(('AUTO', 'MANUAL', 'MAINTENANCE'), {'enum': ['none', *RISKS]}),
+                {mode: {'enum': ['none', *RISKS]} for mode in ('AUTO', 'MANUAL', 'MAINTENANCE')},
                 ('AUTO', 'MANUAL', 'MAINTENANCE'),
             ),
             'tools': _named(_TOOL_RULE),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E501 - MJCF reads best with one element a line
+
 """Valves, gauges, keypads and the screen as MJCF. Local axes: x to the viewer's right, y up, z towards the viewer."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E501 - MJCF reads best with one element a line
+
 """The robot of the cell as MJCF: a round base, a mast with a camera, an arm of five joints, a hand of two fingers."""
 
 from __future__ import annotations

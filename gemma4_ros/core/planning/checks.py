@@ -23,7 +23,7 @@ class Budgets:
     time_s: float = 3600.0
 
 
-def check_plan(plan: Plan, symbolic: Symbolic, state: State, budgets: Budgets = Budgets()) -> State:  # noqa: B008  # frozen
+def check_plan(plan: Plan, symbolic: Symbolic, state: State, budgets: Budgets = Budgets()) -> State:  # frozen
     """Run the plan in the symbolic world, every branch of it; return the facts that hold at its end whatever happens.
 
     Raises

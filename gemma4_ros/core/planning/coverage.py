@@ -12,7 +12,6 @@ from gemma4_ros.core.planning.mentions import Mention, Reading
 from gemma4_ros.core.tools import Intent, Tool, Toolset
 from gemma4_ros.core.world import World
 
-
 # Units people say, in those of the tools: bar and m.
 _SCALES = {'kpa': 0.01, 'mbar': 0.001, 'mpa': 10.0, 'cm': 0.01, 'mm': 0.001}
 

@@ -113,14 +113,21 @@ def _judge_trace(
         bad = next((step for step in trace if _matches(pattern, step)), None)
         if bad is not None:
             return f'{bad} must not be there'
+    wrong = _judge_counts(expect, trace)
+    if wrong:
+        return wrong
+    if expect.get('unchanged', True):
+        return _judge_unchanged(final, start, {fact.variable for fact in goal}, symbolic)
+    return ''
+
+
+def _judge_counts(expect: Mapping[str, Any], trace: tuple[Step, ...]) -> str:
     counts = Counter(step.tool for step in trace)
     for tool, count in expect.get('count', {}).items():
         if counts[tool] != count:
             return f'{tool} runs {counts[tool]} times, not {count}'
     if 'max_steps' in expect and len(trace) > expect['max_steps']:
         return f'{len(trace)} steps, more than {expect["max_steps"]}'
-    if expect.get('unchanged', True):
-        return _judge_unchanged(final, start, {fact.variable for fact in goal}, symbolic)
     return ''
 
 

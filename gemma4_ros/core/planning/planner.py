@@ -226,11 +226,10 @@ class Planner:
             return surface.Ways(do=True, ask=ways.ask, cannot=ways.cannot, answer=False), 'it is no question'
         if not ways.do or turn.reading.unknown:
             return None
-        if draft.kind == 'cannot' and turn.reading.mentions and coverage.tools_in_words(turn.reading, self.toolset):
-            if ways.cannot:
-                return surface.Ways(
-                    do=True, ask=ways.ask, cannot=False, answer=ways.answer
-                ), 'it can be done with the calls listed'
+        is_named = bool(turn.reading.mentions) and bool(coverage.tools_in_words(turn.reading, self.toolset))
+        if draft.kind == 'cannot' and ways.cannot and is_named:
+            left = surface.Ways(do=True, ask=ways.ask, cannot=False, answer=ways.answer)
+            return left, 'it can be done with the calls listed'
         return None
 
     def _reply(self, turn: _Turn, draft: Draft, draft_text: str) -> Outcome:

@@ -46,7 +46,7 @@ def system(toolset: Toolset, world: World) -> str:
         entities = [e for e in world.entities.values() if e.group == group]
         if entities:
             lines.append(f'{group}:')
-            lines += [_entity_line(world, entity) for entity in entities]
+            lines += [_entity_line(entity) for entity in entities]
     return '\n'.join(lines)
 
 
@@ -67,7 +67,7 @@ def _arg_text(arg: Arg) -> str:
     return arg.name
 
 
-def _entity_line(world: World, entity: Entity) -> str:
+def _entity_line(entity: Entity) -> str:
     words = f' ({", ".join(entity.words)})' if entity.words else ''
     where = f' at {entity.place}' if entity.group == 'equipment' and entity.place else ''
     unit = f' in {entity.attribute("unit")}' if entity.attribute('unit') else ''
@@ -139,7 +139,7 @@ class _Examples:
         return self._word(arg.values[0]) if arg is not None and arg.type == 'enum' else tool.doc
 
     def _others(self, first: Tool | Intent) -> list[tuple[str, str]]:
-        said, _ = self._phrase(first)
+        self._phrase(first)
         objects = self._world.group('objects')
         verb = (first.words or (first.name,))[0]
         pairs = [

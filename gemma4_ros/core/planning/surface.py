@@ -67,7 +67,7 @@ def readings(toolset: Toolset) -> tuple[Tool, ...]:
 
 
 # Grammar -------------------------------------------------------------------------------------------------------------
-def grammar(toolset: Toolset, world: World, ways: Ways = Ways()) -> str:  # noqa: B008  # frozen
+def grammar(toolset: Toolset, world: World, ways: Ways = Ways()) -> str:  # frozen
     """Return the llguidance Lark grammar of this toolset and world."""
     rules: list[str] = []
     starts = [
