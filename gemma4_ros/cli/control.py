@@ -16,7 +16,7 @@ from gemma4_ros.core.errors import NotRunningError
 __all__ = ['pause', 'resume', 'status', 'stop']
 
 CONFIRM_S = 2.0
-LISTEN_S = 1.5
+LISTEN_S = 2.0
 _START = 'start the stack with: gemma4 up'
 Namespace = Annotated[str, typer.Option('--namespace', help='of the robot')]
 
@@ -113,6 +113,7 @@ def status(
         for key, (kind, topic, _) in kinds.items():
             ros.node.create_subscription(kind, topic, partial(seen.__setitem__, key), qos.STATE_LATCHED)
         ros.until(lambda: len(seen) == len(kinds), LISTEN_S)
+        ros.until(lambda: {'gate', 'deadman', 'model'} <= set(seen), LISTEN_S if seen else 0.0)
     document: dict[str, Any] = {}
     for key, (_, _, names) in kinds.items():
         if key in seen:
