@@ -126,7 +126,7 @@ class Controller:
             self.ticket.feedback(next(self._task))
         except StopIteration as stop:
             self._end(stop.value)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a bug in one task must not end the physics and all other controllers
             self._brake()
             self._end(Outcome('INTERNAL', f'{self.name} failed inside: {error!r}; please report it'))
 

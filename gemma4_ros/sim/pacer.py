@@ -47,7 +47,7 @@ class Pacer:
     def _run(self) -> None:
         try:
             self._pace()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the node reports it and ends; a thread cannot raise to anybody
             self.error = error
 
     def _pace(self) -> None:

@@ -70,11 +70,10 @@ def tuck(robot: Robot, phase: str, slowness: float) -> Steps:
     here = robot.arm.target
     if here == robot.home:
         return (yield from go(robot, robot.home, phase, slowness))
-    out = (
-        here.moved(radius=min(here.radius, INNER_M))
-        if here.pitch > 0.5 * DOWN
-        else here.moved(height=max(here.height, TRANSIT_M))
-    )
+    if here.pitch > 0.5 * DOWN:  # noqa: SIM108 - one long line otherwise
+        out = here.moved(radius=min(here.radius, INNER_M))
+    else:
+        out = here.moved(height=max(here.height, TRANSIT_M))
     folded = ArmPose(here.yaw, min(out.radius, INNER_M), TRANSIT_M, DOWN, robot.home.roll)
     for pose in (out, folded, robot.home):
         if not (yield from go(robot, pose, phase, slowness)):

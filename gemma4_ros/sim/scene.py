@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-
+# ruff: noqa: E501 - MJCF reads best with one element a line
 """The plant room as MJCF: floor, walls, benches, equipment, objects, and the robot in it."""
 
 from __future__ import annotations
