@@ -162,7 +162,7 @@ def fill_goal(tool: Tool, args: Mapping[str, Value], world: World) -> dict[str, 
     return filled
 
 
-def return_unit(_: Tool, returned: Return, args: Mapping[str, object], world: World) -> str:
+def return_unit(_tool: Tool, returned: Return, args: Mapping[str, object], world: World) -> str:
     """Return the unit of a result for these arguments."""
     if not returned.unit.startswith('$'):
         return returned.unit

@@ -71,7 +71,7 @@ class PerceptionNode(LifecycleBase):
         }
         self._readings = self.create_publisher(ReadingMessage, '~/readings', qos.EVENTS)
         group = self._workers.group
-        self._services = [
+        self._own_services = [
             self.create_service(ReadGauge, '~/read_gauge', self._read_gauge, callback_group=group),
             self.create_service(TakePhoto, '~/take_photo', self._take_photo, callback_group=group),
         ]
@@ -91,7 +91,7 @@ class PerceptionNode(LifecycleBase):
 
     def on_cleanup(self, _: LifecycleState) -> TransitionCallbackReturn:
         """Withdraw the services."""
-        for service in self._services:
+        for service in self._own_services:
             self.destroy_service(service)
         self.destroy_publisher(self._readings)
         return TransitionCallbackReturn.SUCCESS

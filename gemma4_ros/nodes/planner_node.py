@@ -42,7 +42,7 @@ class PlannerParameters:
 
     config: str = param('', doc='folder with world.yaml and tools/; empty: the one of the package')
     tools: tuple[str, ...] = param(('tools/cell.yaml',), doc='tools files, below the folder')
-    deadline_s: float = param(60.0, doc='longest time for one command', unit='s', low=1.0, high=600.0)
+    deadline_s: float = param(150.0, doc='longest time for one command', unit='s', low=1.0, high=600.0)
     warm: bool = param(True, doc='read the constant part of the prompt when the node is activated')
 
 
