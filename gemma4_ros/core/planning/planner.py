@@ -111,7 +111,7 @@ class Planner:
     def warm(self) -> None:
         """Let the model read the constant part of the prompt, so that the first command is as fast as the next."""
         request = self._request(
-            prompts.messages(self.toolset, self.world, self.world.initial, 'hello'), surface.Ways(), 60.0
+            prompts.messages(self.toolset, self.world, self.world.initial, 'hello'), surface.Ways(), 300.0
         )
         self.model.generate(request)
 
