@@ -13,13 +13,11 @@ from gemma4_ros.cli.ros_session import RosSession
 from gemma4_ros.msg import ModelStatus
 from gemma4_ros.ros import qos
 
-__all__ = ['LIFECYCLE', 'OFFERS', 'GraphWatch']
+__all__ = ['LIFECYCLE', 'GraphWatch']
 
 ASK_AGAIN_S = 2.0
-LIFECYCLE = frozenset({'gemma', 'planner', 'speech'})
+LIFECYCLE = frozenset({'gemma', 'perception', 'planner', 'speech'})
 """Nodes that are ready when they say that they are active."""
-OFFERS = {'perception': 'read_gauge'}
-"""Nodes that are ready when they offer this service, which configuring them brings."""
 
 
 class GraphWatch:
@@ -45,8 +43,6 @@ class GraphWatch:
         """Say whether a node is on the graph, active if it has a lifecycle, and its model no longer loading."""
         if (name, self._space) not in self._session.node.get_node_names_and_namespaces():
             return False
-        if name in OFFERS and not self._is_offered(f'{self._space.rstrip("/")}/{name}/{OFFERS[name]}'):
-            return False
         if name in LIFECYCLE and not self._is_active(name):
             return False
         return name != 'gemma' or (self._model is not None and self._model.state != ModelStatus.LOADING)
@@ -56,9 +52,6 @@ class GraphWatch:
         if name != 'gemma' or self._model is None:
             return ''
         return f': {self._model.model} {self._model.text}'.rstrip()
-
-    def _is_offered(self, service: str) -> bool:
-        return any(name == service for name, _ in self._session.node.get_service_names_and_types())
 
     def _is_active(self, name: str) -> bool:
         client = self._clients.get(name)

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from gemma4_ros.cli.graph_watch import LIFECYCLE, OFFERS
+from gemma4_ros.cli.graph_watch import LIFECYCLE
 from gemma4_ros.cli.up import Stack
 from gemma4_ros.core.errors import ConfigError
 from gemma4_ros.nodes.table import TABLE
@@ -56,4 +56,4 @@ def test_a_node_that_refuses_its_configuration_ends_the_start(tmp_path: Path) ->
 def test_the_nodes_with_a_lifecycle_are_those_that_are_waited_for() -> None:
     folder = Path(__file__).parents[2] / 'gemma4_ros' / 'nodes'
     found = {p.name for p in TABLE if '(LifecycleBase)' in (folder / f'{p.name}_node.py').read_text(encoding='utf-8')}
-    assert found == LIFECYCLE | set(OFFERS)
+    assert found == LIFECYCLE
