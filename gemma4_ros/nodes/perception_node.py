@@ -19,7 +19,7 @@ from gemma4_ros.core.reading.gauge import METHOD, CannotRead, Dial, Reading, rea
 from gemma4_ros.core.world import load_world
 from gemma4_ros.msg import Reading as ReadingMessage
 from gemma4_ros.ros import gate_files, params, qos
-from gemma4_ros.ros.cameras import CameraFeed, Frame
+from gemma4_ros.ros.cameras import RELIABILITIES, CameraFeed, Frame
 from gemma4_ros.ros.evidence import EvidenceFolder, evidence_folder
 from gemma4_ros.ros.images import to_rgb
 from gemma4_ros.ros.lifecycle import LifecycleBase
@@ -45,6 +45,9 @@ class PerceptionConfig:
     linger_s: float = params.param(
         5.0, doc='how long a camera stays subscribed after a request', unit='s', low=0.0, high=600.0
     )
+    image_reliability: str = params.param(
+        'auto', doc='how cameras are subscribed; auto: reliable where all their publishers are', choices=RELIABILITIES
+    )
 
 
 class PerceptionNode(LifecycleBase):
@@ -66,7 +69,9 @@ class PerceptionNode(LifecycleBase):
         self._world = load_world(gate_files.read_text(folder / config.world), config.world)
         self._evidence = EvidenceFolder(evidence_folder(config.evidence_dir))
         self._feeds = {
-            camera.id: CameraFeed(self, self._workers, camera.topic, camera.type, config.linger_s)
+            camera.id: CameraFeed(
+                self, self._workers, camera.topic, camera.type, config.linger_s, config.image_reliability
+            )
             for camera in self._world.cameras.values()
         }
         self._readings = self.create_publisher(ReadingMessage, '~/readings', qos.EVENTS)

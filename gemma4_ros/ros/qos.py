@@ -33,10 +33,10 @@ STOP = _keep_last(10)
 """Stop requests; none may be lost in a burst."""
 
 SENSOR = _keep_last(1, reliable=False)
-"""Frames and scans: the newest one, never a queue."""
+"""Frames and scans of those who offer no more: the newest one, never a queue."""
 
 SIGNAL = _keep_last(1)
-"""Signals of the robot: battery, mode, e-stop, odometry."""
+"""Signals of the robot, battery, mode, e-stop, odometry, and frames where their camera offers it."""
 
 AUDIO = _keep_last(100)
 """Audio chunks, in order and without holes."""

@@ -29,12 +29,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from gemma4_ros.nodes.perception_node import PerceptionNode
 from gemma4_ros.ros import qos
-from gemma4_ros.ros.cameras import stamp_of
+from gemma4_ros.ros.cameras import choose_qos, stamp_of
 from gemma4_ros.ros.images import from_rgb, to_compressed
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(90)]
@@ -75,12 +76,22 @@ class Robot(Node):
         self.stands_still = False
         self.readings: list[Reading] = []
         self._stamp = self.get_clock().now().to_msg()
-        self._front = self.create_publisher(Image, FRONT, qos.SENSOR)
+        self.front_as(qos.SENSOR)
         self._overview = self.create_publisher(CompressedImage, OVERVIEW, qos.SENSOR)
         self.gauge = self.create_client(ReadGauge, 'perception/read_gauge')
         self.photo = self.create_client(TakePhoto, 'perception/take_photo')
         self.create_subscription(Reading, 'perception/readings', self.readings.append, qos.EVENTS)
         self.create_timer(0.05, self._show)
+
+    def front_as(self, profile: QoSProfile) -> None:
+        """Let the front camera come back with another quality of service."""
+        before = getattr(self, '_front', None)
+        self._front = self.create_publisher(Image, FRONT, profile)
+        if before is not None:
+            self.destroy_publisher(before)
+
+    def subscribed_as(self) -> list[ReliabilityPolicy]:
+        return [info.qos_profile.reliability for info in self.get_subscriptions_info_by_topic(FRONT)]
 
     def _show(self) -> None:
         pixels = self.front
@@ -95,12 +106,13 @@ class Robot(Node):
 
 
 class Bench:
-    def __init__(self, evidence: Path) -> None:
+    def __init__(self, evidence: Path, **parameters: Any) -> None:
         self.context = Context()
         rclpy.init(context=self.context)
         self.evidence = evidence
         self.robot = Robot(self.context)
-        overrides = [Parameter('evidence_dir', value=str(evidence)), Parameter('deadline_s', value=1.5)]
+        values = {'evidence_dir': str(evidence), 'deadline_s': 1.5, **parameters}
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = PerceptionNode(context=self.context, parameter_overrides=overrides)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
@@ -110,6 +122,10 @@ class Bench:
         self.thread = threading.Thread(target=self.executor.spin, daemon=True)
         self.thread.start()
         assert self.robot.gauge.wait_for_service(10.0) and self.robot.photo.wait_for_service(10.0)
+
+    def offered(self) -> list[ReliabilityPolicy]:
+        """What the node sees of the front camera."""
+        return [info.qos_profile.reliability for info in self.node.get_publishers_info_by_topic(FRONT)]
 
     def show(self, value: float, **view: Any) -> None:
         self.robot.front = dials.render(LAYOUT, value, dials.View(**view), 1)
@@ -198,6 +214,48 @@ def test_camera_is_subscribed_only_while_somebody_asks(bench: Bench) -> None:
     assert bench.take('front', 'pump').success
     assert bench.robot.count_subscribers(FRONT) == 1
     assert wait(lambda: bench.robot.count_subscribers(FRONT) == 0, 15.0)
+
+
+@pytest.mark.parametrize(
+    ('profile', 'wanted'),
+    [(qos.SIGNAL, ReliabilityPolicy.RELIABLE), (qos.SENSOR, ReliabilityPolicy.BEST_EFFORT)],
+    ids=['reliable camera', 'best-effort camera'],
+)
+def test_camera_is_subscribed_as_it_offers(bench: Bench, profile: QoSProfile, wanted: ReliabilityPolicy) -> None:
+    bench.robot.front_as(profile)
+    assert wait(lambda: bench.offered() == [wanted])
+    bench.show(6.3)
+    assert bench.read().success
+    assert bench.robot.subscribed_as() == [wanted]
+
+
+def test_camera_that_comes_back_as_best_effort_is_subscribed_anew(bench: Bench) -> None:
+    bench.robot.front_as(qos.SIGNAL)
+    assert wait(lambda: bench.offered() == [ReliabilityPolicy.RELIABLE])
+    bench.show(6.3)
+    assert bench.read().success
+    bench.robot.front_as(qos.SENSOR)  # while the reliable subscription lingers
+    assert bench.read().success
+    assert bench.robot.subscribed_as() == [ReliabilityPolicy.BEST_EFFORT]
+
+
+def test_reliable_by_hand_gets_nothing_from_a_best_effort_camera_and_says_so(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / 'evidence', image_reliability='reliable')
+    try:
+        bench.show(6.3)
+        answer = bench.read()
+        assert answer.error_code == NO_FRAME and 'set image_reliability to auto' in answer.error_msg
+    finally:
+        bench.close()
+
+
+def test_nobody_is_promised_reliable_frames_before_all_offer_them() -> None:
+    reliable, best_effort = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+    assert choose_qos('auto', [reliable, reliable]) is qos.SIGNAL
+    for offered in ([], [best_effort], [reliable, best_effort], [ReliabilityPolicy.UNKNOWN]):
+        assert choose_qos('auto', offered) is qos.SENSOR
+    assert choose_qos('reliable', [best_effort]) is qos.SIGNAL
+    assert choose_qos('best_effort', [reliable]) is qos.SENSOR
 
 
 def test_photo_of_a_compressed_topic_keeps_the_bytes_that_came(bench: Bench) -> None:
