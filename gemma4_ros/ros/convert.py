@@ -13,6 +13,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import rfc8785
 from rosidl_parser.definition import (
     AbstractNestedType,
     AbstractString,
@@ -57,7 +58,8 @@ def to_message(cls_or_type_name: Any, value: Mapping[str, Any], path: str = '') 
         A message class, or a type name; an action stands for its goal, a service for its request.
     value : mapping
         Fields that are left out keep the message's defaults. A number field also takes the name of a constant of its
-        message; ``uint8[]`` takes base64 or a list; Time and Duration take ``{sec, nanosec}`` or seconds.
+        message; ``uint8[]`` takes base64 or a list; Time and Duration take ``{sec, nanosec}`` or seconds. A mapping where
+        the field is a string is sent as its canonical JSON text (RFC 8785), such as the parameters of a skill.
     path : str
         Where `value` stands, for errors.
 
@@ -142,6 +144,8 @@ def _constant_names(owner: Any) -> str:
 
 
 def _string(kind: Any, value: Any, path: str) -> str:
+    if isinstance(value, dict):
+        value = _json_text(value, path)
     if not isinstance(value, str):
         raise _fail(path, type_name(kind), value)
     limit = string_limit(kind)
@@ -154,6 +158,13 @@ def _string(kind: Any, value: Any, path: str) -> str:
     except UnicodeEncodeError as error:
         raise ConversionError(f'{path}: wants text that UTF-8 can carry: {error.reason}') from error
     return value
+
+
+def _json_text(value: dict[str, Any], path: str) -> str:
+    try:
+        return rfc8785.dumps(value).decode()
+    except (rfc8785.CanonicalizationError, UnicodeError, RecursionError) as error:
+        raise ConversionError(f'{path}: wants what JSON text can carry: {error}') from error
 
 
 def _sequence(owner: Any, kind: Any, value: Any, path: str) -> Any:

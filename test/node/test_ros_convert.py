@@ -14,7 +14,7 @@ pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticStatus
-from gemma4_ros.action import DriveTo, MakePlan, OperateValve
+from gemma4_ros.action import DriveTo, ExecuteSkill, MakePlan, OperateValve
 from gemma4_ros.msg import Fact, GateState, Reading, TreeState
 from gemma4_ros.srv import AdmitPlan, SetFacts
 from geometry_msgs.msg import PoseWithCovariance
@@ -136,6 +136,11 @@ def test_what_is_left_out_keeps_the_default_of_the_message() -> None:
         (SetFacts, {'facts': [{'args': ['a', 2]}]}, 'goal.facts[0].args[1]: wants string<=64, got 2'),
         (SetFacts, {'facts': 'none'}, "goal.facts: wants a list for gemma4_ros/Fact[], got 'none'"),
         (SetFacts, {'facts': {}}, 'goal.facts: wants a list for gemma4_ros/Fact[], got {}'),
+        (ExecuteSkill, {'parameters': ['a']}, "goal.parameters: wants string<=4096, got ['a']"),
+        (ExecuteSkill, {'parameters': {'a': math.nan}}, 'goal.parameters: wants what JSON text can carry: '),
+        (ExecuteSkill, {'parameters': {'a': 2**60}}, 'goal.parameters: wants what JSON text can carry: '),
+        (ExecuteSkill, {'parameters': {'a': '\ud800'}}, 'goal.parameters: wants what JSON text can carry: '),
+        (ExecuteSkill, {'parameters': {'a': 'x' * 4096}}, 'goal.parameters: wants at most 4096 characters, got 4104'),
         (UUID, {'uuid': [0] * 15}, 'goal.uuid: wants exactly 16 elements, got 15'),
         (UUID, {'uuid': [0] * 15 + [256]}, 'goal.uuid[15]: wants uint8 from 0 to 255, got 256'),
         (AdmitPlan, {'plan': 'not base64!'}, 'goal.plan: wants base64: '),
@@ -175,6 +180,20 @@ def test_a_type_that_is_not_here_is_named(name: str, says: str) -> None:
     with pytest.raises(ConversionError) as caught:
         message_class(name)
     assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [
+        ({'z': 1, 'a': {'c': [True, None], 'b': 'é"'}}, '{"a":{"b":"é\\"","c":[true,null]},"z":1}'),
+        ({'speed': 1.0, 'far': 1e21, 'near': 1e-7}, '{"far":1e+21,"near":1e-7,"speed":1}'),
+        ({}, '{}'),
+    ],
+)
+def test_a_mapping_is_sent_as_canonical_json_text(value: dict[str, Any], text: str) -> None:
+    goal = to_message('gemma4_ros/action/ExecuteSkill', {'skill': 'grab', 'parameters': value})
+    assert goal.parameters == text
+    assert json.loads(goal.parameters) == value
 
 
 def test_constants_are_taken_by_name() -> None:
