@@ -42,14 +42,15 @@ class Arg:
             self._check_number(value, where)
 
     def _check_number(self, value: object, where: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        is_nan = isinstance(value, float) and math.isnan(value)
+        if isinstance(value, bool) or not isinstance(value, int | float) or is_nan:
             raise CheckError(f'{where}.{self.name}: wants a number in {self.unit}, got {value!r}')
+        if not self.low <= value <= self.high or abs(value) == math.inf:  # an int of any size compares
+            raise CheckError(
+                f'{where}.{self.name}: {str(value)[:24]} {self.unit} is outside {self.low} to {self.high} {self.unit}'
+            )
         if self.type == 'integer' and not float(value).is_integer():
             raise CheckError(f'{where}.{self.name}: wants a whole number, got {value!r}')
-        if not self.low <= value <= self.high:
-            raise CheckError(
-                f'{where}.{self.name}: {value} {self.unit} is outside {self.low} to {self.high} {self.unit}'
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +183,9 @@ def _fill(template: Any, args: Mapping[str, Value], world: World) -> Any:
 
 
 def _resolve(text: str, args: Mapping[str, Value], world: World) -> Any:
-    name, _, attribute = text[1:].partition('.')
-    if name == 'world':
+    if text == '$world.frame':
         return world.frame
+    name, _, attribute = text[1:].partition('.')
     value = args[name]
     if not attribute:
         return value

@@ -52,16 +52,18 @@ def load_tools(texts: Iterable[tuple[str, str]], world: World) -> Toolset:
     """
     tools: dict[str, Tool] = {}
     intents: dict[str, Intent] = {}
+    written: dict[str, Document] = {}
     for source, text in texts:
         document = documents.load(text, source, schemas.TOOLS, ToolsError)
         for name, item in document.root.items():
             if name not in ('tools', 'intents'):
                 _refuse_twice(document, (name,), name, {**tools, **intents})
                 tools[name] = _tool(document, world, name, item)
+                written[name] = document
         for name, item in document.root.get('intents', {}).items():
             _refuse_twice(document, ('intents', name), name, {**tools, **intents})
             intents[name] = _intent(document, world, name, item)
-        _check_recoveries(document, tools)
+    _check_recoveries(written, tools)
     return Toolset(tools, intents)
 
 
@@ -70,17 +72,14 @@ def _refuse_twice(document: Document, path: Path, name: str, known: Mapping[str,
         raise ToolsError(f'{document.at(path)}: a tool or intent {name!r} exists already; names are one namespace')
 
 
-def _check_recoveries(document: Document, tools: Mapping[str, Tool]) -> None:
+def _check_recoveries(written: Mapping[str, Document], tools: Mapping[str, Tool]) -> None:
     for tool in tools.values():
+        where = written[tool.name].at((tool.name, 'retry'))
         for name in tool.recover:
             if name not in tools:
-                raise ToolsError(
-                    f'{document.at((tool.name, "retry"))}: unknown recovery {name!r}{documents.suggest(name, list(tools))}'
-                )
+                raise ToolsError(f'{where}: unknown recovery {name!r}{documents.suggest(name, list(tools))}')
             if tools[name].args:
-                raise ToolsError(
-                    f'{document.at((tool.name, "retry"))}: the recovery {name!r} takes arguments; only tools without can recover'
-                )
+                raise ToolsError(f'{where}: the recovery {name!r} takes arguments; only tools without can recover')
 
 
 def _tool(document: Document, world: World, name: str, item: dict[str, Any]) -> Tool:
@@ -93,7 +92,7 @@ def _tool(document: Document, world: World, name: str, item: dict[str, Any]) -> 
         )
     _check_template(document, world, (name, 'goal'), item['goal'], args)
     returns = {key: Return(name=key, **value) for key, value in item.get('returns', {}).items()}
-    _check_returns(document, name, returns, args)
+    _check_returns(document, world, name, returns, args)
     return Tool(
         name=name,
         doc=item['doc'],
@@ -184,15 +183,24 @@ def _enum(where: str, world: World, names: str | list[str]) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _check_returns(document: Document, name: str, returns: Mapping[str, Return], args: Mapping[str, Arg]) -> None:
+def _check_returns(
+    document: Document, world: World, name: str, returns: Mapping[str, Return], args: Mapping[str, Arg]
+) -> None:
     for returned in returns.values():
         where = document.at((name, 'returns', returned.name))
         if returned.type in ('number', 'integer') and not returned.unit:
             raise ToolsError(f'{where}: \'unit\' is missing; a number needs one, "1" where it has none')
-        if returned.unit.startswith('$') and returned.unit[1:].partition('.')[0] not in args:
-            raise ToolsError(
-                f'{where}: unknown argument in {returned.unit!r}{documents.suggest(returned.unit[1:], list(args))}'
-            )
+        if returned.unit.startswith('$'):
+            argument, _, attribute = returned.unit[1:].partition('.')
+            if argument not in args:
+                raise ToolsError(
+                    f'{where}: unknown argument in {returned.unit!r}{documents.suggest(argument, list(args))}'
+                )
+            if not attribute:
+                raise ToolsError(
+                    f"{where}: {returned.unit!r} is no unit; write '{returned.unit}.unit', or the unit itself"
+                )
+            _check_attribute(where, world, returned.unit, args[argument], attribute)
 
 
 def _check_template(document: Document, world: World, path: Path, template: Any, args: Mapping[str, Arg]) -> None:
@@ -208,8 +216,22 @@ def _check_template(document: Document, world: World, path: Path, template: Any,
             return
         if name not in args:
             raise ToolsError(f'{document.at(path)}: unknown argument {template!r}{documents.suggest(name, list(args))}')
-        if attribute and args[name].type != 'enum':
-            raise ToolsError(f'{document.at(path)}: {template!r} asks for an attribute of a number')
+        if attribute:
+            _check_attribute(document.at(path), world, template, args[name], attribute)
+
+
+def _check_attribute(where: str, world: World, text: str, arg: Arg, attribute: str) -> None:
+    """Raise ToolsError where a value of ``arg`` has no such attribute; a place's pose may be measured later."""
+    if arg.type != 'enum':
+        raise ToolsError(f'{where}: {text!r} asks for an attribute, but {arg.name!r} names nothing of the world')
+    for value in arg.values:
+        entity = world.entities.get(value)
+        if entity is None:
+            raise ToolsError(f'{where}: {text!r} asks for an attribute, but {value!r} is nothing of the world')
+        is_pose = attribute == 'pose' and entity.group == 'places'
+        if not is_pose and entity.attribute(attribute) is None:
+            known = [*(('pose',) if entity.group == 'places' else ()), *(entity.attributes or {})]
+            raise ToolsError(f'{where}: {text!r}: {value!r} has no {attribute!r}{documents.suggest(attribute, known)}')
 
 
 def _patterns(
