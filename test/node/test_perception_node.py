@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -20,6 +17,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+import dials
 import rclpy
 from builtin_interfaces.msg import Time
 from gemma4_ros.msg import Reading
@@ -43,17 +41,6 @@ NO_FRAME, CANNOT_READ = 408, 409
 FRONT, OVERVIEW = 'camera/front/image_raw', 'camera/overview/image_raw/compressed'
 
 
-def _load_dials() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / 'data' / 'gauges' / 'dials.py'
-    spec = importlib.util.spec_from_file_location('node_test_dials', path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-dials = _load_dials()
 LAYOUT = dials.TUNE_LAYOUTS[0]  # 0 to 10 over 270 degrees, as the world's gauge
 
 

@@ -3,30 +3,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import cv2
+import dials
 import pytest
 from typer.testing import CliRunner
 
 from gemma4_ros.cli.read import app
-
-
-def _load_dials() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / 'data' / 'gauges' / 'dials.py'
-    spec = importlib.util.spec_from_file_location('cli_test_dials', path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-dials = _load_dials()
 
 
 def run(image: Path, *more: str) -> tuple[int, str, str]:

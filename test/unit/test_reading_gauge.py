@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import dials
 import numpy as np
 import pytest
 
@@ -19,17 +16,6 @@ from gemma4_ros.core.reading.scale import Scale, plausible_divisions
 pytestmark = pytest.mark.timeout(120)
 
 
-def _load(name: str) -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / 'data' / 'gauges' / f'{name}.py'
-    spec = importlib.util.spec_from_file_location(f'gauge_{name}', path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-dials = _load('dials')
 LAYOUT = dials.TEST_LAYOUTS[0]
 VIEW = dials.View()
 
