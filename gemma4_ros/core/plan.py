@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,8 +18,22 @@ from gemma4_ros.core.errors import PlanError
 MAX_STEPS = 256
 MAX_DEPTH = 16
 MAX_BYTES = 64 * 1024
+MAX_NUMBER = 2**53 - 1
 Scalar = str | float | int | bool
-_VALIDATOR = jsonschema.Draft202012Validator(schemas.PLAN)
+_MAX_NESTING = 3 * MAX_DEPTH  # of JSON values; a level of nodes takes two, an argument or condition three more
+_NODE_KEYS = ('tool', 'sequence', 'fallback', 'parallel', 'repeat', 'if')  # in the order of the schema
+
+
+def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[jsonschema.ValidationError]:
+    """Take ``$`` as JSON Schema does: the very end, not before a last line feed as in Python."""
+    if isinstance(instance, str) and not re.search(re.sub(r'\$\Z', r'\\Z', pattern), instance):
+        yield jsonschema.ValidationError(f'{instance!r} does not match {pattern!r}')
+
+
+_STRICT: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator, {'pattern': _pattern}
+)
+_VALIDATOR = _STRICT(schemas.PLAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +169,53 @@ def walk(node: Node, path: str = '/') -> Iterator[tuple[str, Node]]:
 def plan_from_json(value: Any) -> Plan:
     """Build a plan from parsed JSON; raise PlanError that names the place.
 
-    Checked: the schema, unique step ids, at most 256 steps and depth 16, references to earlier steps only.
+    Checked: the schema, numbers and texts that canonical JSON can write, unique step ids, at most 256 steps and depth 16,
+    references to earlier steps only.
     """
+    _check_json(value)
     problem = jsonschema.exceptions.best_match(_VALIDATOR.iter_errors(value))
     if problem is not None:
-        where = '/'.join(str(part) for part in problem.absolute_path)
-        raise PlanError(f'plan: /{where}: {problem.message[:200]}')
+        raise PlanError(f'plan: {_pointer(problem.absolute_path)}: {_explain(problem)}')
     plan = Plan(
         goal=value['goal'],
-        root=_node(value['root'], 1),
+        root=_node(value['root'], ()),
         uses=tuple(Source(**item) for item in value.get('uses', ())),
     )
     check_references(plan)
     return plan
+
+
+def _check_json(value: Any) -> None:
+    """Refuse nesting that no plan has, before anything recurses into it, and values without a canonical form."""
+    pending: list[tuple[Any, tuple[object, ...]]] = [(value, ())]
+    while pending:
+        item, path = pending.pop()
+        if len(path) > _MAX_NESTING:
+            raise PlanError(f'plan: {_pointer(path[:6])}/...: nested deeper than {MAX_DEPTH}')
+        if isinstance(item, dict):
+            pending += [(child, (*path, key)) for key, child in item.items()]
+            pending += [(key, path) for key in item]
+        elif isinstance(item, list):
+            pending += [(child, (*path, index)) for index, child in enumerate(item)]
+        elif isinstance(item, int | float) and not abs(item) <= MAX_NUMBER:  # NaN is not either
+            raise PlanError(f'plan: {_pointer(path)}: a number is finite and at most 2^53 - 1')
+        elif isinstance(item, str) and any('\ud800' <= char <= '\udfff' for char in item):
+            raise PlanError(f'plan: {_pointer(path)}: a lone surrogate is no text; write the whole character')
+
+
+def _pointer(path: Iterable[object]) -> str:
+    return '/' + '/'.join(ascii(part)[1:-1] if isinstance(part, str) else str(part) for part in path)
+
+
+def _explain(problem: jsonschema.ValidationError) -> str:
+    value: Any = problem.instance
+    if problem.validator in ('maxItems', 'maxLength', 'maxProperties'):
+        return f'its length is {len(value)}; at most {problem.validator_value} is taken'
+    if problem.validator == 'oneOf':
+        kind = next((index for index, key in enumerate(_NODE_KEYS) if isinstance(value, dict) and key in value), None)
+        inner = next((error for error in problem.context or () if error.schema_path[0] == kind), None)
+        return inner.message[:200] if inner is not None else f'a node has one of {", ".join(_NODE_KEYS)}'
+    return problem.message[:200]
 
 
 def check_references(plan: Plan) -> None:
@@ -199,7 +248,10 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 def plan_to_bytes(plan: Plan) -> bytes:
     """Return the plan's canonical bytes (RFC 8785); their SHA-256 names the plan everywhere."""
-    data: bytes = rfc8785.dumps(plan_to_json(plan))
+    try:
+        data: bytes = rfc8785.dumps(plan_to_json(plan))
+    except (rfc8785.CanonicalizationError, UnicodeError) as error:
+        raise PlanError(f'plan: a number or text of it has no canonical form: {str(error)[:100]}') from None
     if len(data) > MAX_BYTES:
         raise PlanError(f'plan: {len(data)} bytes; at most {MAX_BYTES} are taken; ask for less at once')
     return data
@@ -210,24 +262,28 @@ def plan_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _node(value: dict[str, Any], depth: int) -> Node:
-    if depth > MAX_DEPTH:
-        raise PlanError(f'plan: nested deeper than {MAX_DEPTH}')
+def _node(value: dict[str, Any], path: tuple[object, ...]) -> Node:
+    if len(path) >= MAX_DEPTH:
+        raise PlanError(f'plan: {_pointer(path)}: nested deeper than {MAX_DEPTH}')
     if 'tool' in value:
         args = {name: Ref.parse(arg['ref']) if isinstance(arg, dict) else arg for name, arg in value['args'].items()}
         return Step(value['id'], value['tool'], args, value.get('origin', ''), value.get('why', ''))
     if 'sequence' in value:
-        return Sequence(tuple(_node(child, depth + 1) for child in value['sequence']))
+        return Sequence(_nodes(value['sequence'], path))
     if 'fallback' in value:
-        return Fallback(tuple(_node(child, depth + 1) for child in value['fallback']))
+        return Fallback(_nodes(value['fallback'], path))
     if 'parallel' in value:
-        return Parallel(tuple(_node(child, depth + 1) for child in value['parallel']), value['policy'])
+        return Parallel(_nodes(value['parallel'], path), value['policy'])
     if 'repeat' in value:
-        return Repeat(_node(value['repeat'], depth + 1), value['times'])
+        return Repeat(_node(value['repeat'], (*path, 0)), int(value['times']))
     item = dict(value['if'])
     condition = Condition(**{**item, 'ref': Ref.parse(item['ref'])})
-    otherwise = _node(value['else'], depth + 1) if 'else' in value else None
-    return If(condition, _node(value['then'], depth + 1), otherwise)
+    otherwise = _node(value['else'], (*path, 'else')) if 'else' in value else None
+    return If(condition, _node(value['then'], (*path, 'then')), otherwise)
+
+
+def _nodes(values: list[dict[str, Any]], path: tuple[object, ...]) -> tuple[Node, ...]:
+    return tuple(_node(child, (*path, index)) for index, child in enumerate(values))
 
 
 def _json(node: Node) -> dict[str, Any]:
