@@ -33,6 +33,7 @@ _STATES = {
     EngineState.READY: ModelStatus.READY,
     EngineState.CRASHED: ModelStatus.CRASHED,
 }
+_FINISHES: dict[type[Gemma4Error], str] = {ModelCancelledError: 'cancelled', ModelDeadlineError: 'deadline'}
 _POLL_S = 0.02
 MAX_TEXT = 1 << 20
 StartEngine = Callable[['GemmaParameters', Callable[[EngineStatus], None]], EngineClient]
@@ -223,7 +224,9 @@ class GemmaNode(LifecycleBase):
         else:
             handle.abort()
             self.get_logger().error(f'no answer: code={error.code} {error}', throttle_duration_sec=1.0)
-        return Generate.Result(code=error.code, error_msg=str(error)[:512], total_s=time.monotonic() - started_s)
+        finish = _FINISHES.get(type(error), 'error')
+        total_s = time.monotonic() - started_s
+        return Generate.Result(code=error.code, error_msg=str(error)[:512], finish=finish, total_s=total_s)
 
     # Status ----------------------------------------------------------------------------------------------------------
     def _show(self) -> None:
@@ -263,6 +266,7 @@ class GemmaNode(LifecycleBase):
 def _result(answer: GenerateAnswer, waited_s: float) -> Generate.Result:
     return Generate.Result(
         text=answer.text,
+        finish=answer.finish[:16],
         model=answer.model[:128],
         route=answer.route[:256],
         prompt_tokens=answer.prompt_tokens,

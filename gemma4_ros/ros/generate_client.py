@@ -164,7 +164,7 @@ class _Call:
             passes=result.passes,
             first_token_s=result.first_token_s,
             total_s=result.total_s,
-            finish='stop',
+            finish=result.finish,
         )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,9 +27,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from gemma4_ros.backends.tiny_gguf import write_tiny_gguf
+from gemma4_ros.core.ports import GenerateAnswer, GenerateRequest, Message
 from gemma4_ros.nodes.gemma_node import GemmaNode
 from gemma4_ros.nodes.run import bring_up
 from gemma4_ros.ros import qos
+from gemma4_ros.ros.generate_client import RosLanguageModel
+from gemma4_ros.ros.workers import Workers
 
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(120)]
 SCHEMA = json.dumps(
@@ -138,7 +142,7 @@ def test_an_answer_comes_with_its_figures_and_piece_by_piece(asker):
     result = asker.ask(json_schema=SCHEMA, max_tokens=60)
     assert result.code == 0, result.error_msg
     assert 0 <= json.loads(result.text)['n'] <= 9
-    assert (result.model, result.route) == ('tiny', 'engine tiny')
+    assert (result.model, result.route, result.finish) == ('tiny', 'engine tiny', 'stop')
     assert result.forced_tokens > 0
     assert result.prompt_tokens > 0
     asker.until(lambda: ''.join(asker.told) == result.text, 'the feedback')
@@ -153,7 +157,7 @@ def test_cancel_is_answered_within_200_ms_and_the_next_goal_works(asker):
     future = handle.get_result_async()
     took_s = asker.until(future.done, 'the cancel')
     assert future.result().status == GoalStatus.STATUS_CANCELED
-    assert future.result().result.code == 205
+    assert (future.result().result.code, future.result().result.finish) == (205, 'cancelled')
     assert took_s < 0.2
     assert asker.ask(json_schema=SCHEMA, max_tokens=60).code == 0
 
@@ -175,7 +179,24 @@ def test_a_killed_engine_costs_one_goal(asker):
 def test_the_deadline_is_a_code(asker):
     asker.until_state(ModelStatus.READY)
     result = asker.ask(grammar=LONG, max_tokens=3000, deadline_s=0.1)
-    assert result.code == 204
+    assert (result.code, result.finish) == (204, 'deadline')
+
+
+def test_an_answer_that_fills_its_tokens_says_so_to_the_client_too(asker):
+    asker.until_state(ModelStatus.READY)
+    assert asker.ask(grammar=LONG, max_tokens=8).finish == 'length'
+    model = RosLanguageModel(asker.node, Workers(asker.node, threads=1))
+    answers: list[GenerateAnswer] = []
+    requests = [
+        GenerateRequest(messages=(Message('user', 'go'),), **fields, max_tokens=60, deadline_s=30.0)
+        for fields in ({'grammar': LONG}, {'json_schema': SCHEMA})
+    ]
+    thread = threading.Thread(target=lambda: answers.extend(map(model.generate, requests)), daemon=True)
+    thread.start()
+    asker.until(lambda: len(answers) == 2, 'both answers')
+    thread.join(5.0)
+    model.close()
+    assert [answer.finish for answer in answers] == ['length', 'stop']
 
 
 @pytest.mark.parametrize(
@@ -189,7 +210,7 @@ def test_the_deadline_is_a_code(asker):
 )
 def test_bad_requests_are_refused_by_code(asker, fields, code):
     result = asker.ask(**fields)
-    assert result.code == code, result.error_msg
+    assert (result.code, result.finish) == (code, 'error'), result.error_msg
     assert result.error_msg
 
 
