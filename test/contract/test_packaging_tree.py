@@ -33,7 +33,8 @@ HOSTS = [
     'deb.debian' + '.org',
     'proxy.golang' + '.org',
 ]
-MACHINE_PATHS = ['/' + 'work/', '/tmp' + '/w', '/ro' + 'ot/', '/opt/' + 'pypi', '/home/' + 'user']
+# With a dot: the paths of a plan's nodes begin with the same word.
+MACHINE_PATHS = ['/' + 'work/', '/tmp' + '/w', '/ro' + 'ot/.', '/opt/' + 'pypi', '/home/' + 'user']
 
 
 def _declared() -> set[str]:
