@@ -336,6 +336,14 @@ def test_a_wrong_argument_is_refused(name: str, value: object, saying: str) -> N
     assert str(caught.value).startswith(f's1.{name}: ') and saying in str(caught.value)
 
 
+def test_no_number_without_bounds_is_infinite() -> None:
+    anything = Arg('x', 'number')
+    anything.check(-1e300, 's1')
+    for value in (math.inf, -math.inf, math.nan):
+        with pytest.raises(CheckError, match=r'^s1\.x: '):
+            anything.check(value, 's1')
+
+
 def test_missing_and_unknown_arguments_are_named() -> None:
     push = TOOLSET.tool('push')
     with pytest.raises(CheckError, match=r"^s1: push needs the argument 'way'$"):

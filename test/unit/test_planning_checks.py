@@ -130,6 +130,15 @@ def test_budgets_count_repetitions() -> None:
         check(node, budgets=Budgets(time_s=19.0))
 
 
+def test_budgets_count_the_dearest_branch() -> None:
+    branches = If(ABOVE, arm(2, 'ready'), Sequence((arm(3, 'ready'), drive(4, 'storage'))))  # 4 s, or 4 s and 12 s
+    check(GAUGE, branches, budgets=Budgets(steps=3, time_s=18.0))
+    with pytest.raises(CheckError, match='takes 3 steps; at most 2'):
+        check(GAUGE, branches, budgets=Budgets(steps=2))
+    with pytest.raises(CheckError, match='takes about 18 s; at most 17 s'):
+        check(GAUGE, branches, budgets=Budgets(time_s=17.0))
+
+
 def test_one_way_through_a_plan_is_simulated() -> None:
     node = Sequence((GAUGE, If(ABOVE, Repeat(arm(2, 'ready'), 2), drive(3, 'storage')), arm(4, 'stowed')))
     plan = Plan('g', node)
@@ -178,6 +187,8 @@ def test_a_loop_stays_a_loop_only_where_every_round_is_the_same() -> None:
     assert isinstance(same.root, Repeat) and same.root.times == 3
     moved = completed('repeat 3 {\nnavigate_to(storage)\nnavigate_to(pump)\n}', *FREE)
     assert sum(1 for _ in simulate(moved, CELL, state(*FREE), {})[1]) == 6
+    differs = completed('repeat 4 {\nnavigate_to(storage)\ntake_photo(storage)\n}', *FREE)  # it drives only once
+    assert tools(differs) == ['navigate_to', *['take_photo'] * 4]
     with pytest.raises(CompletionError, match='everything asked for is the case already'):
         completed('bring(sample_bottle, pump)', *FREE)
 

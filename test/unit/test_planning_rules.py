@@ -256,6 +256,7 @@ IF_HIGH = 'if read_gauge(pressure_gauge) > 4 {\nclose_valve(main_valve)\n}'
         ('go to the dock and dock', 'dock()'),  # what docking needs holds the dock
         ('set the pressure set-point to 3 bar', 'set_panel_value(setpoint_panel, 3)'),
         ('take the red box to the pump', 'bring(red_toolbox, pump)'),
+        ('take the box, I mean the toolbox, to the pump', 'bring(red_toolbox, pump)'),
         ('take both boxes to the pump', 'bring(red_toolbox, pump)\nbring(blue_crate, pump)'),
         ('bring the crate to the pump, but not the toolbox', 'bring(blue_crate, pump)'),
         ('go to where the filter is', 'navigate_to(control_desk)'),
@@ -353,6 +354,8 @@ def test_units_of_another_robot() -> None:
             False,
         ),
         ('take the toolbox and bring it to the pump', 'bring(red_toolbox, pump)', (), False),
+        ('pick it up, the toolbox', 'pick(red_toolbox)', (), False),
+        ('go to the pump and read it', 'navigate_to(pump)\nread_gauge(pressure_gauge)', (), False),
         ('bring that toolbox to the pump', 'bring(red_toolbox, pump)', (), False),
         ('go to the pump', 'navigate_to(pump)', (), False),
         ('take it easy and go to the pump', 'navigate_to(pump)', (), False),  # nothing was picked for it
