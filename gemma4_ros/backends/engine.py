@@ -63,7 +63,7 @@ class EngineOptions:
     nice : int
         Added to the child's niceness; 20 stands for SCHED_IDLE.
     prefix_folder : Path, optional
-        Where evaluated system messages survive a restart.
+        Where evaluated prompts (all but their last message) survive a restart.
     models_file : Path, optional
         Another models.yaml.
     backoff_s, backoff_max_s : float

@@ -59,7 +59,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--threads', type=int, default=0, help='0: the cores that it may use, less one')
     parser.add_argument('--context-tokens', type=int, default=0, help="0: the entry's")
     parser.add_argument('--nice', type=int, default=5, help='20: SCHED_IDLE')
-    parser.add_argument('--prefix-folder', type=Path, help='where evaluated system messages are kept')
+    parser.add_argument('--prefix-folder', type=Path, help='where evaluated prompts are kept')
     return parser.parse_args(argv)
 
 

@@ -46,7 +46,7 @@ class LlamaCppModel:
     slots : int
         Prompts whose prefixes are kept warm.
     prefix_folder : Path, optional
-        Where evaluated system messages are kept across restarts; None keeps none.
+        Where evaluated prompts are kept across restarts; None keeps none.
 
     """
 
@@ -129,8 +129,9 @@ class LlamaCppModel:
         place = self._prefixes.take(prompt, constant, len(prompt) + request.max_tokens)
         run = Generation(self._context, place, budget, request, on_text)
         cached = len(place.held)
-        if cached < constant:
-            self._prefixes.save(place, run.read(prompt[:constant]))
+        took_s = run.read(prompt[:constant])
+        if cached < constant / 2:  # a dialogue that grows by a turn is not worth a file
+            self._prefixes.save(place, took_s)
         run.read(prompt[:-1])
         run.answer(prompt, constraint)
         return GenerateAnswer(
@@ -155,11 +156,11 @@ class LlamaCppModel:
             )
 
     def _constant_tokens(self, request: GenerateRequest, prompt: list[int]) -> int:
-        """Return how many tokens of the prompt belong to the system message, which callers keep constant."""
-        first = request.messages[0] if request.messages else None
-        if first is None or first.role != 'system' or len(request.messages) < 2:
+        """Return how many tokens stand before the last message: rules and examples, which callers keep constant."""
+        *earlier, last = request.messages
+        if not earlier or earlier[0].role != 'system':
             return 0
-        other = self._template.render((first, Message('user', '\x00')), thinking=request.thinking)
+        other = self._template.render((*earlier, Message(last.role, '\x00')), thinking=request.thinking)
         return common_prefix(other, prompt[:-1])
 
 

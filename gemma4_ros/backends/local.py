@@ -15,7 +15,7 @@ __all__ = ['load_in_process', 'prefix_folder', 'start_engine']
 
 
 def prefix_folder() -> Path:
-    """Return where evaluated system messages are kept across restarts."""
+    """Return where evaluated prompts are kept across restarts."""
     return cache_folder() / 'prefixes'
 
 

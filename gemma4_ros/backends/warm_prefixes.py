@@ -41,7 +41,7 @@ class WarmPrefixes:
         prompt : sequence of int
             All of its tokens.
         constant : int
-            How many of them stay the same from request to request (the system message); looked for on disk.
+            How many of them stay the same from request to request (all but the last message); looked for on disk.
         room : int
             Tokens that prompt and answer will need.
 

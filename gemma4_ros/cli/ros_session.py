@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from rclpy.signals import SignalHandlerOptions
 from gemma4_ros.core.errors import NotRunningError
 
 __all__ = ['RosSession']
+
+_NUMBERS = itertools.count(1)
 
 
 class RosSession:
@@ -40,7 +43,7 @@ class RosSession:
         self.context = Context()
         rclpy.init(context=self.context, domain_id=self._domain_id, signal_handler_options=SignalHandlerOptions.NO)
         space = '/' + self._namespace.strip('/') if self._namespace else None
-        self.node = Node(f'gemma4_cli_{os.getpid()}', context=self.context, namespace=space)
+        self.node = Node(f'gemma4_cli_{os.getpid()}_{next(_NUMBERS)}', context=self.context, namespace=space)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         return self

@@ -72,7 +72,7 @@ def write_summary(folder: Path, report: Mapping[str, Any]) -> Path:
         Where the run's files lie; pictures and links are taken from below it only.
     report : mapping
         All keys are optional: ``command``, ``transcript``, ``model``, ``started``, ``duration_s``, ``outcome`` (``ok``,
-        ``text``), ``draft``, ``plan`` (any JSON; ``steps`` are listed), ``verdicts`` (fields of Verdict), ``tree``
+        ``text``), ``draft``, ``plan`` (any JSON; its steps are listed), ``verdicts`` (fields of Verdict), ``tree``
         (fields of TreeNode), ``results`` (``step_id``, ``tool``, ``values``), ``readings`` (fields of Reading and
         ``image``), ``animation``, ``pictures``, ``recording`` and ``audit`` (names of files in the folder), ``next``
         (what to try next).
@@ -159,6 +159,16 @@ def _badge(name: str) -> str:
     return f'<span class="badge {TONES.get(name, "soft")}">{_text(name.replace("_", " "), 40)}</span>'
 
 
+def _steps(node: Any, depth: int = 0) -> list[Mapping[str, Any]]:
+    """Return the steps below a node of a plan in their order."""
+    if depth > 64:
+        return []
+    if isinstance(node, Mapping) and isinstance(node.get('tool'), str):
+        return [node]
+    below: Iterable[Any] = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+    return [step for child in below for step in _steps(child, depth + 1)]
+
+
 def _number(value: Any, digits: int = 2) -> str:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return f'{value:.{digits}f}' if is_number else _text(value, 40)
@@ -225,19 +235,18 @@ class _Page:
         return f'<div class="reading">{image}<div>{lines}</div></div>'
 
     def plan(self, plan: Any) -> str:
-        steps = plan.get('steps') if isinstance(plan, Mapping) else None
-        if not isinstance(steps, list):
-            return self.json_section('The completed plan', plan, is_open=True)
         rows = [
             [
                 _cell(_text(step.get('id', ''), 64), 'tight'),
-                _cell(f'<code>{_text(step.get("tool", step.get("kind", "")), 64)}</code>'),
+                _cell(f'<code>{_text(step["tool"], 64)}</code>'),
                 _cell(', '.join(f'{_text(k, 64)} = {_text(v, 200)}' for k, v in (step.get('args') or {}).items())),
+                _cell(_text(step.get('why', ''), 200), 'soft'),
             ]
-            for step in steps
-            if isinstance(step, Mapping)
+            for step in _steps(plan)
         ]
-        return f'<h2>The completed plan</h2>{_table(("step", "tool", "arguments"), rows)}' + self._details(plan)
+        if not rows:
+            return self.json_section('The completed plan', plan, is_open=True)
+        return f'<h2>The completed plan</h2>{_table(("step", "tool", "arguments", ""), rows)}' + self._details(plan)
 
     def json_section(self, title: str, value: Any, is_open: bool = False) -> str:
         if value in (None, '', [], {}):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -54,6 +54,8 @@ class Stack:
         ROS domain; default: that of the environment.
     namespace : str
         Of every node.
+    settings : mapping, optional
+        Parameters of single nodes, ``{'cell': {'speed': '2.0'}}``; the rest is as in the parameter files.
     say : callable
         Takes one line about what happened.
 
@@ -70,6 +72,7 @@ class Stack:
         domain_id: int | None = None,
         only: Collection[str] = (),
         namespace: str = '',
+        settings: Mapping[str, Mapping[str, str]] | None = None,
         say: Say = note,
     ) -> None:
         self._groups = processes(sim=sim, composed=composed, only=only)
@@ -85,7 +88,7 @@ class Stack:
         self._children = [
             Child(
                 _title(group),
-                command(group, values, parameters_from=folder, namespace=namespace),
+                command(group, values, parameters_from=folder, namespace=namespace, settings=settings),
                 environment,
                 self.log_dir / f'{group[0].name}.log',
             )

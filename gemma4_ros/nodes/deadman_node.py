@@ -37,6 +37,7 @@ class DeadmanConfig:
     config: str = params.param('', doc='folder of the configuration; empty: the one that comes with the package')
     tools: tuple[str, ...] = params.param(gate_files.CELL_TOOLS, doc='tools files, below the folder or absolute')
     misses: int = params.param(3, doc='beats of the gate, at 10 Hz, that may be missed', low=2, high=20)
+    idle_misses: int = params.param(15, doc='the same while no goal is active', low=2, high=100)
     idle_s: float = params.param(2.0, doc='how long an endpoint must show no active goal', unit='s', low=0.1, high=30.0)
 
 
@@ -131,14 +132,18 @@ class DeadmanNode(Node):
         now = time.monotonic()
         # when this process itself got no time, what has arrived must be read first: look again next time
         starved, self._checked_s = now - self._checked_s > 0.15, now
-        limit_s = (self._config.misses + 0.5) * BEAT_S
-        if self._state == DeadmanState.WATCHING and not starved and now - self._gate_at_s > limit_s:
+        if self._state == DeadmanState.WATCHING and not starved and now - self._gate_at_s > self._limit_s():
             self._trip(f'no beat of the gate for {now - self._gate_at_s:.2f} s')
         if self._state in (DeadmanState.CANCELLING, DeadmanState.TRIPPED):
             self._cancel()
             idle = all(self._is_idle(endpoint, now) for endpoint in self._endpoints)
             self._state = DeadmanState.TRIPPED if idle else DeadmanState.CANCELLING
             self._show()
+
+    def _limit_s(self) -> float:
+        """Return how long the gate may be silent: longer while nothing moves, as there is nothing to cancel then."""
+        moves = any(endpoint.is_active for endpoint in self._endpoints)
+        return ((self._config.misses if moves else self._config.idle_misses) + 0.5) * BEAT_S
 
     def _is_idle(self, endpoint: Endpoint, now: float) -> bool:
         return not endpoint.is_active and now - endpoint.idle_since_s >= self._config.idle_s

@@ -51,9 +51,9 @@ class GemmaParameters:
         0, doc='of the engine, over all warm prompts; 0: the entry of the model', low=0, high=1048576
     )
     nice: int = param(
-        5, doc='added to the niceness of the engine; 20: only when nobody else wants the core', low=0, high=20
+        10, doc='added to the niceness of the engine; 20: only when nobody else wants the core', low=0, high=20
     )
-    keep_prefixes: bool = param(True, doc='keep evaluated system messages on disk across restarts')
+    keep_prefixes: bool = param(True, doc='keep evaluated prompts on disk across restarts')
     deadline_s: float = param(60.0, doc='of a request that names none', unit='s', low=0.1, high=3600.0)
     max_tokens: int = param(512, doc='of an answer whose request names none', low=1, high=65536)
     queue: int = param(8, doc='requests that may wait beside the one being answered', low=0, high=64)
@@ -188,9 +188,11 @@ class GemmaNode(LifecycleBase):
         def cancelled() -> bool:
             return cancel.is_set() or self._ending.is_set()
 
-        return await self._workers.run(
+        answer: GenerateAnswer = await self._workers.run(
             engine.generate, request, cancelled=cancelled, on_text=tell, cancel_from=handle, on_cancel=cancel.set
         )
+        await self._workers.run(engine.refresh)  # how much of the prompt is warm now: for the status
+        return answer
 
     def _check_wait(self, handle: Any, request: GenerateRequest, started_s: float) -> None:
         if handle.is_cancel_requested or self._ending.is_set():

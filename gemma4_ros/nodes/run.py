@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ['NODES', 'bring_up', 'main']
 
 NODES: dict[str, str] = {process.name: process.target for process in TABLE}
+NICE: dict[str, int] = {process.name: process.nice for process in TABLE}
 SHUTDOWN_DEADLINE_S = 5.0
 DONE, CRASHED, MISCONFIGURED = 0, 1, 2
 
@@ -101,6 +102,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _run(names: list[str], ros_args: list[str]) -> int:
+    os.nice(min(NICE[name] for name in names))
     context = Context()
     # the node's own handlers: rclpy's would end the context before a running step could be cancelled
     try:

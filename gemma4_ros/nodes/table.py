@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,9 @@ class Process:
         The stack goes on without it.
     respawn : bool
         It is started again when it ends by itself. The gate comes back disarmed, the deadman keeps a person in the way.
+    nice : int
+        Added to the niceness of its process, so that what decides and stops comes first on a busy computer. Nothing
+        raises its priority.
 
     """
 
@@ -48,6 +51,7 @@ class Process:
     parameters: tuple[str, ...] = ('config',)
     optional: bool = False
     respawn: bool = True
+    nice: int = 0
 
     @property
     def target(self) -> str:
@@ -59,17 +63,17 @@ class Process:
 # In the order of starting; they are stopped in the opposite order. The deadman stands before the gate, so that there is
 # never a gate without one, and the executor after it.
 TABLE: tuple[Process, ...] = (
-    Process('cell', on_robot=False, respawn=False),
+    Process('cell', on_robot=False, respawn=False, nice=1),
     Process('deadman'),
     Process('gate'),
-    Process('recorder', optional=True),
+    Process('recorder', optional=True, nice=5),
     Process('gemma', parameters=('config', 'model')),
-    Process('perception', composable=True),
-    Process('planner', composable=True),
+    Process('perception', composable=True, nice=5),
+    Process('planner', composable=True, nice=5),
     Process('executor'),
-    Process('speech', composable=True, optional=True),
+    Process('speech', composable=True, optional=True, nice=5),
     Process('spotter', optional=True),
-    Process('copilot', composable=True),
+    Process('copilot', composable=True, nice=5),
 )
 
 
@@ -120,6 +124,7 @@ def command(
     parameters_from: Path,
     namespace: str = '',
     log_level: str = '',
+    settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[str]:
     """
     Return the command line of one process, for those who start it without ros2 launch.
@@ -134,6 +139,8 @@ def command(
         Configuration folder whose ``params/`` are read.
     namespace, log_level : str
         For all nodes; empty: none, info.
+    settings : mapping, optional
+        Parameters of single nodes as YAML, ``{'gate': {'audit_dir': '/var/log/gate'}}``.
 
     """
     line = [sys.executable, '-m', 'gemma4_ros.nodes.run', *(process.name for process in group)]
@@ -143,6 +150,9 @@ def command(
     for name in sorted({name for process in group for name in process.parameters}):
         if values.get(name):
             line += ['-p', f'{name}:={values[name]}']
+    for process in group:
+        for name, value in (settings or {}).get(process.name, {}).items():
+            line += ['-p', f'{process.name}:{name}:={value}']
     if namespace:
         line += ['-r', f'__ns:=/{namespace.strip("/")}']
     if log_level:

@@ -219,6 +219,20 @@ def test_silence_cancels_latches_and_a_late_goal_is_cancelled_too(world: World, 
     wait(lambda: world.running == 1, 'a drive that goes on')
 
 
+def test_a_short_silence_while_nothing_moves_is_no_reason_but_a_goal_in_it_is_cancelled_at_once(
+    world: World, processes: Processes
+) -> None:
+    start_beating(world, processes)
+    world.beats_of_gate = None
+    time.sleep(0.8)  # the silence itself: over the limit with a goal (0.35 s), under the one without (1.55 s)
+    assert world.is_in(DeadmanState.WATCHING)
+    world.drive()
+    accepted_at = time.monotonic()
+    wait(lambda: bool(world.cancelled_at), 'the cancel')
+    assert world.cancelled_at[0] - accepted_at < 0.6
+    assert world.states[-1].reason.startswith('no beat of the gate')
+
+
 def test_stop_works_without_a_gate(world: World, processes: Processes) -> None:
     processes.start('deadman')
     wait(lambda: world.is_in(DeadmanState.WAITING), 'WAITING')
