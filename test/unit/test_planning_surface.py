@@ -204,6 +204,7 @@ drive(door)"""
         ('ask(object)', Draft('ask', text='object', choices=('object',))),
         ('ask(box, jar)', Draft('ask', text='box, jar', choices=('box', 'jar'))),
         ('answer(at(box))', Draft('answer', text='at(box)')),
+        ('answer(contents(rack))', Draft('answer', text='contents(rack)')),
         ('answer(tools)', Draft('answer', text='tools')),
     ],
 )
@@ -345,6 +346,7 @@ GRAMMAR = compiled(HALL_TOOLS, HALL)
         'ask(task)',
         'ask(box, jar)',
         'answer(at(box))',
+        'answer(contents(door))',
         'answer(tools)',
         'cannot("no such thing: ladder")',
     ],
@@ -388,6 +390,9 @@ def test_every_form_can_be_written_and_read(text: str) -> None:
         'answer(at(ladder))',
         'answer(weather)',
         'answer(near(box))',
+        'answer(contents(box))',
+        'answer(contents(robot))',
+        'if contents(rack) == box {\nhalt()\n}',
         'cannot("")',
         'cannot("a\nb")',
         'cannot("' + 'x' * 200 + '")',
@@ -414,6 +419,14 @@ def test_without_readings_and_functions_there_are_no_conditions() -> None:
     grammar = compiled(Toolset(tools), world)
     assert lets_through(grammar, 'repeat 2 {\nhalt()\n}') and lets_through(grammar, 'ask(box, jar)')
     assert not lets_through(grammar, 'if gauge(dial) > 1 {\nhalt()\n}')
+
+
+def test_what_is_at_a_place_is_asked_only_where_things_have_places() -> None:
+    assert surface.places_with_contents(HALL) == ('door', 'rack')
+    for functions in ({}, {'lamp': HALL.functions['lamp']}):
+        world = World('hall', 'map', 'robot', HALL.entities, {}, {}, functions, HALL.initial)
+        assert surface.places_with_contents(world) == ()
+        assert not lets_through(compiled(HALL_TOOLS, world), 'answer(contents(rack))')
 
 
 def test_readings_are_the_tools_that_only_read_and_return_something() -> None:

@@ -17,7 +17,7 @@
     } and {
     ...
     }
-    answer(at(spare_filter))   ask(red_toolbox, blue_crate)   cannot("no such thing: ladder")
+    answer(at(spare_filter))   answer(contents(storage))   ask(red_toolbox, blue_crate)   cannot("no such thing: ladder")
 
 Only names and values that exist can be decoded: the grammar is built from the toolset and the world.
 """
@@ -38,6 +38,7 @@ from gemma4_ros.core.world import World
 MAX_REPEAT = 20
 UNCLEAR = ('task', 'object', 'place', 'value')
 ABOUT = ('tools', 'places', 'objects', 'equipment')
+CONTENTS = 'contents'  # of a place: what is there
 _OPS: tuple[Op, ...] = ('<=', '>=', '==', '!=', '<', '>')
 _CALL = re.compile(r'([a-z][a-z0-9_]*)\((.*?)\)')
 _CANNOT = re.compile(r'cannot\("([^"\n]*)"\)')
@@ -134,6 +135,8 @@ def _other_rules(world: World, ways: Ways) -> list[str]:
         rules.append('cannot: "cannot(\\"" REASON "\\")"')
     if ways.answer:
         queries = [f'"{name}(" of_{name} ")"' for name in _queries(world)]
+        if looked_at := places_with_contents(world):
+            queries.append(f'"{CONTENTS}(" ({" | ".join(_quoted(place) for place in looked_at)}) ")"')
         rules.append(f'answer: "answer(" ({" | ".join([*queries, *(_quoted(word) for word in ABOUT)])}) ")"')
     return rules
 
@@ -155,6 +158,14 @@ def _terminals(world: World) -> list[str]:
 def _queries(world: World) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
     """Return the functions of one argument: what a question or a condition about the state may name."""
     return {f.name: (f.of[0], f.value) for f in world.functions.values() if len(f.of) == 1}
+
+
+def places_with_contents(world: World) -> tuple[str, ...]:
+    """Return the places of which ``answer(contents(PLACE))`` may ask: those where something can be; none without ``at``."""
+    queries = _queries(world)
+    if 'at' not in queries or CONTENTS in queries:
+        return ()
+    return tuple(place for place in world.group('places') if place in queries['at'][1])
 
 
 def _quoted(text: str) -> str:
