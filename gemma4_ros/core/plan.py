@@ -16,11 +16,11 @@ from gemma4_ros.core import schemas
 from gemma4_ros.core.errors import PlanError
 
 MAX_STEPS = 256
-MAX_DEPTH = 16
+MAX_NESTING = 16  # brackets of the canonical bytes, as the gate counts them
 MAX_BYTES = 64 * 1024
 MAX_NUMBER = 2**53 - 1
 Scalar = str | float | int | bool
-_MAX_NESTING = 3 * MAX_DEPTH  # of JSON values; a level of nodes takes two, an argument or condition three more
+_TOO_DEEP = f'nested deeper than {MAX_NESTING} brackets of JSON; nest less, or ask for less at once'
 _NODE_KEYS = ('tool', 'sequence', 'fallback', 'parallel', 'repeat', 'if')  # in the order of the schema
 
 
@@ -169,8 +169,8 @@ def walk(node: Node, path: str = '/') -> Iterator[tuple[str, Node]]:
 def plan_from_json(value: Any) -> Plan:
     """Build a plan from parsed JSON; raise PlanError that names the place.
 
-    Checked: the schema, numbers and texts that canonical JSON can write, unique step ids, at most 256 steps and depth 16,
-    references to earlier steps only.
+    Checked: the schema, numbers and texts that canonical JSON can write, unique step ids, at most 256 steps, brackets at most
+    16 deep, references to earlier steps only.
     """
     _check_json(value)
     problem = jsonschema.exceptions.best_match(_VALIDATOR.iter_errors(value))
@@ -178,7 +178,7 @@ def plan_from_json(value: Any) -> Plan:
         raise PlanError(f'plan: {_pointer(problem.absolute_path)}: {_explain(problem)}')
     plan = Plan(
         goal=value['goal'],
-        root=_node(value['root'], ()),
+        root=_node(value['root']),
         uses=tuple(Source(**item) for item in value.get('uses', ())),
     )
     check_references(plan)
@@ -186,12 +186,12 @@ def plan_from_json(value: Any) -> Plan:
 
 
 def _check_json(value: Any) -> None:
-    """Refuse nesting that no plan has, before anything recurses into it, and values without a canonical form."""
+    """Refuse nesting that the gate refuses, before anything recurses into it, and values without a canonical form."""
     pending: list[tuple[Any, tuple[object, ...]]] = [(value, ())]
     while pending:
         item, path = pending.pop()
-        if len(path) > _MAX_NESTING:
-            raise PlanError(f'plan: {_pointer(path[:6])}/...: nested deeper than {MAX_DEPTH}')
+        if len(path) >= MAX_NESTING and isinstance(item, dict | list):
+            raise PlanError(f'plan: {_pointer(path[:6])}/...: {_TOO_DEEP}')
         if isinstance(item, dict):
             pending += [(child, (*path, key)) for key, child in item.items()]
             pending += [(key, path) for key in item]
@@ -216,6 +216,20 @@ def _explain(problem: jsonschema.ValidationError) -> str:
         inner = next((error for error in problem.context or () if error.schema_path[0] == kind), None)
         return inner.message[:200] if inner is not None else f'a node has one of {", ".join(_NODE_KEYS)}'
     return problem.message[:200]
+
+
+def check_nesting(plan: Plan) -> None:
+    """Raise PlanError where the canonical bytes nest brackets deeper than the gate takes; this check does not recurse."""
+    pending: list[tuple[Node, str, int]] = [(plan.root, '/', 2)]  # the brackets that are open inside of the node's own
+    while pending:
+        node, path, depth = pending.pop()
+        deepest = depth + (0 if isinstance(node, Repeat) else 1)
+        if isinstance(node, Step) and any(isinstance(value, Ref) for value in node.args.values()):
+            deepest += 1
+        if deepest > MAX_NESTING:
+            raise PlanError(f'plan: {path}: {_TOO_DEEP}')
+        below = depth + (2 if isinstance(node, Sequence | Fallback | Parallel) else 1)
+        pending += [(child, f'{path.rstrip("/")}/{name}', below) for name, child in children(node)]
 
 
 def check_references(plan: Plan) -> None:
@@ -248,6 +262,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
 
 def plan_to_bytes(plan: Plan) -> bytes:
     """Return the plan's canonical bytes (RFC 8785); their SHA-256 names the plan everywhere."""
+    check_nesting(plan)
     try:
         data: bytes = rfc8785.dumps(plan_to_json(plan))
     except (rfc8785.CanonicalizationError, UnicodeError) as error:
@@ -262,28 +277,26 @@ def plan_sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _node(value: dict[str, Any], path: tuple[object, ...]) -> Node:
-    if len(path) >= MAX_DEPTH:
-        raise PlanError(f'plan: {_pointer(path)}: nested deeper than {MAX_DEPTH}')
+def _node(value: dict[str, Any]) -> Node:
     if 'tool' in value:
         args = {name: Ref.parse(arg['ref']) if isinstance(arg, dict) else arg for name, arg in value['args'].items()}
         return Step(value['id'], value['tool'], args, value.get('origin', ''), value.get('why', ''))
     if 'sequence' in value:
-        return Sequence(_nodes(value['sequence'], path))
+        return Sequence(_nodes(value['sequence']))
     if 'fallback' in value:
-        return Fallback(_nodes(value['fallback'], path))
+        return Fallback(_nodes(value['fallback']))
     if 'parallel' in value:
-        return Parallel(_nodes(value['parallel'], path), value['policy'])
+        return Parallel(_nodes(value['parallel']), value['policy'])
     if 'repeat' in value:
-        return Repeat(_node(value['repeat'], (*path, 0)), int(value['times']))
+        return Repeat(_node(value['repeat']), int(value['times']))
     item = dict(value['if'])
     condition = Condition(**{**item, 'ref': Ref.parse(item['ref'])})
-    otherwise = _node(value['else'], (*path, 'else')) if 'else' in value else None
-    return If(condition, _node(value['then'], (*path, 'then')), otherwise)
+    otherwise = _node(value['else']) if 'else' in value else None
+    return If(condition, _node(value['then']), otherwise)
 
 
-def _nodes(values: list[dict[str, Any]], path: tuple[object, ...]) -> tuple[Node, ...]:
-    return tuple(_node(child, (*path, index)) for index, child in enumerate(values))
+def _nodes(values: list[dict[str, Any]]) -> tuple[Node, ...]:
+    return tuple(_node(child) for child in values)
 
 
 def _json(node: Node) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,11 +22,12 @@ from gemma4_ros.core import schemas
 from gemma4_ros.core.errors import PlanError
 from gemma4_ros.core.plan import (
     MAX_BYTES,
-    MAX_DEPTH,
+    MAX_NESTING,
     MAX_STEPS,
     Condition,
     Fallback,
     If,
+    Node,
     Parallel,
     Plan,
     Ref,
@@ -32,6 +35,7 @@ from gemma4_ros.core.plan import (
     Sequence,
     Source,
     Step,
+    check_nesting,
     plan_from_json,
     plan_sha256,
     plan_to_bytes,
@@ -230,41 +234,62 @@ def test_limits_are_taken_and_one_more_is_not() -> None:
     assert plan_from_json(plan({'repeat': step(), 'times': 64})).root == Repeat(Step('s1', 'read', {}), 64)
 
 
-def nested(levels: int, wrap: Callable[[Json], Json]) -> Json:
-    """Return a node below ``levels`` others."""
-    node = step()
+def nested(levels: int, wrap: Callable[[Json], Json], args: Json | None = None) -> Json:
+    """Return a step below ``levels`` other nodes."""
+    node = step(args=args or {})
     for _ in range(levels):
         node = wrap(node)
     return node
 
 
-@pytest.mark.parametrize(
-    ('wrap', 'part'),
-    [
-        (lambda node: {'sequence': [node]}, '0'),
-        (lambda node: {'fallback': [node]}, '0'),
-        (lambda node: {'parallel': [node], 'policy': 'all'}, '0'),
-        (lambda node: {'repeat': node, 'times': 1}, '0'),
-        (lambda node: {'if': condition(ref='s0.x'), 'then': node}, 'then'),
-        (lambda node: {'if': condition(ref='s0.x'), 'then': step(99), 'else': node}, 'else'),
-    ],
-)
-def test_the_depth_is_limited_in_every_kind_of_node(wrap: Callable[[Json], Json], part: str) -> None:
-    message = refusal(plan(nested(MAX_DEPTH, wrap)))
-    assert message == f'plan: {("/" + part) * MAX_DEPTH}: nested deeper than 16'
-    if 'if' not in wrap(step()):  # a condition refers to a step before it, which is not there
-        assert plan_from_json(plan(nested(MAX_DEPTH - 1, wrap))).steps() == (Step('s1', 'read', {}),)
-    else:
-        assert 's0.x refers to no earlier step' in refusal(plan(nested(MAX_DEPTH - 1, wrap)))
+_OTHERS = itertools.count(1000)
+WRAPS: list[tuple[Callable[[Json], Json], str]] = [
+    (lambda node: {'sequence': [node]}, '0'),
+    (lambda node: {'fallback': [node]}, '0'),
+    (lambda node: {'parallel': [node], 'policy': 'all'}, '0'),
+    (lambda node: {'repeat': node, 'times': 1}, '0'),
+    (lambda node: {'if': condition(ref='s0.x'), 'then': node}, 'then'),
+    (lambda node: {'if': condition(ref='s0.x'), 'then': step(next(_OTHERS)), 'else': node}, 'else'),
+]
+TOO_DEEP = 'nested deeper than 16 brackets of JSON'
+
+
+def brackets(value: Any) -> int:
+    """Return how deep brackets stand in each other, in the text."""
+    depth = deepest = 0
+    for char in re.sub(r'"(?:\\.|[^"\\])*"', '', json.dumps(value)):
+        depth += (char in '[{') - (char in ']}')
+        deepest = max(deepest, depth)
+    return deepest
+
+
+@pytest.mark.parametrize(('wrap', 'part'), WRAPS)
+@pytest.mark.parametrize('args', [{}, {'a': {'ref': 's0.x'}}])
+def test_the_depth_is_limited_in_every_kind_of_node(wrap: Callable[[Json], Json], part: str, args: Json) -> None:
+    def last(levels: int) -> Json:
+        return plan({'sequence': [step(0), nested(levels, wrap, args)]})
+
+    levels = next(levels for levels in range(20) if brackets(last(levels)) > MAX_NESTING)
+    said_of_json, taken = refusal(last(levels)), plan_from_json(last(levels - 1))
+    assert said_of_json.startswith('plan: /root/') and TOO_DEEP in said_of_json
+    plan_to_bytes(taken)
+    assert isinstance(taken.root, Sequence)
+    deeper = Plan('g', Sequence((taken.root.children[0], Sequence(taken.root.children[1:]))))
+    for check in (check_nesting, plan_to_bytes):
+        with pytest.raises(PlanError, match=rf'^plan: /1/0/{part}.*: {TOO_DEEP}; nest less'):
+            check(deeper)
 
 
 @pytest.mark.parametrize('levels', [30, 100, 1000, 50_000])
 def test_any_depth_is_refused_and_none_breaks_the_check(levels: int) -> None:
-    assert 'nested deeper than 16' in refusal(plan(nested(levels, lambda node: {'sequence': [node]})))
+    assert TOO_DEEP in refusal(plan(nested(levels, lambda node: {'sequence': [node]})))
     value: Any = 1
-    for _ in range(levels + 30):
-        value = [value]
-    assert 'nested deeper than 16' in refusal(plan(step(args={'a': value})))
+    node: Node = Step('s1', 'read', {})
+    for _ in range(levels):
+        value, node = [value], Repeat(node, 2)
+    assert TOO_DEEP in refusal(plan(step(args={'a': value})))
+    with pytest.raises(PlanError, match=TOO_DEEP):
+        plan_to_bytes(Plan('g', node))
 
 
 def test_a_plan_of_too_many_bytes_is_refused() -> None:
@@ -375,7 +400,7 @@ PLANS = st.builds(
         st.fixed_dictionaries({'source': _TEXTS, 'trust': st.sampled_from(['operator', 'document', 'screen'])}),
         max_size=2,
     ),
-)
+).filter(lambda value: brackets(value) <= MAX_NESTING)
 FEW = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 

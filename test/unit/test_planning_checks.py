@@ -10,6 +10,7 @@ import pytest
 
 from gemma4_ros.core.errors import CheckError, CompletionError, PlanError
 from gemma4_ros.core.facts import State, parse_fact
+from gemma4_ros.core.gate.decode import decode
 from gemma4_ros.core.plan import (
     Condition,
     Fallback,
@@ -21,11 +22,13 @@ from gemma4_ros.core.plan import (
     Repeat,
     Sequence,
     Step,
+    plan_to_bytes,
     walk,
 )
 from gemma4_ros.core.planning import surface
 from gemma4_ros.core.planning.checks import Budgets, check_plan, simulate
 from gemma4_ros.core.planning.completion import complete
+from gemma4_ros.core.planning.draft import Call, Draft, Item, Loop, Together
 from gemma4_ros.core.planning.judge import judge
 from gemma4_ros.core.planning.planner import Outcome
 from gemma4_ros.core.planning.symbolic import Symbolic
@@ -36,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _WORLD, _TOOLS = 'config/world.yaml', 'config/tools/cell.yaml'
 WORLD = load_world((ROOT / _WORLD).read_text(encoding='utf-8'), _WORLD)
 CELL = Symbolic(WORLD, load_tools([(_TOOLS, (ROOT / _TOOLS).read_text(encoding='utf-8'))], WORLD))
+IF_STORE = 'if read_gauge(pressure_gauge) > 4 {\nnavigate_to(storage)\n}'
 IF_HIGH = 'if read_gauge(pressure_gauge) > 4 {\nclose_valve(main_valve)\n}'
 
 
@@ -139,6 +143,44 @@ def test_budgets_count_the_dearest_branch() -> None:
         check(GAUGE, branches, budgets=Budgets(time_s=17.0))
 
 
+def test_budgets_are_looked_at_before_anything_runs() -> None:
+    node: Node = arm(1, 'ready')
+    for _ in range(9):
+        node = Repeat(node, 20)
+    with pytest.raises(CheckError, match='takes 512000000000 steps; at most 64 are allowed'):  # 20 ** 9
+        check_plan(Plan('g', node), CELL, state(*FREE))
+
+
+def test_a_loop_is_run_until_nothing_changes_any_more() -> None:
+    node: Node = Sequence(())
+    for _ in range(9):
+        node = Repeat(node, 64)
+    assert check(node) == state(*FREE)
+
+
+def test_what_one_of_several_branches_may_change_is_not_known_after_them() -> None:
+    maybe = Sequence((GAUGE, If(ABOVE, drive(2, 'storage'))))
+    for node in (Parallel((maybe, arm(3, 'ready')), 'all'), Parallel((arm(3, 'ready'), maybe), 'all')):
+        after = check(node)
+        assert ('at', ('robot',)) not in after and after.holds(parse_fact('arm(robot, ready)'))
+    with pytest.raises(CheckError, match='change the same'):
+        check(Parallel((maybe, drive(3, 'storage')), 'all'))
+
+
+@pytest.mark.parametrize('levels', range(4, 16))
+def test_what_passes_the_checks_the_gate_decodes(levels: int) -> None:
+    node: Node = arm(1, 'ready')
+    for level in range(levels):
+        node = Sequence((node,)) if level < 3 else Repeat(node, 1)
+    plan = Plan('g', node)
+    if levels <= 10:
+        check_plan(plan, CELL, state(*FREE))
+        assert decode(plan_to_bytes(plan)) == plan
+        return
+    with pytest.raises(PlanError, match='nested deeper than 16 brackets of JSON; nest less, or ask for less at once'):
+        check_plan(plan, CELL, state(*FREE))
+
+
 def test_one_way_through_a_plan_is_simulated() -> None:
     node = Sequence((GAUGE, If(ABOVE, Repeat(arm(2, 'ready'), 2), drive(3, 'storage')), arm(4, 'stowed')))
     plan = Plan('g', node)
@@ -198,6 +240,47 @@ def test_things_at_once_that_need_the_same_part_are_done_in_turn() -> None:
     assert isinstance(apart.root, Parallel)
     in_turn = completed('both {\nnavigate_to(storage)\n} and {\nnavigate_to(control_desk)\n}', *FREE)
     assert isinstance(in_turn.root, Sequence) and tools(in_turn) == ['navigate_to', 'navigate_to']
+
+
+def nested(levels: int, *more: Item) -> Draft:
+    """Return a photograph in so many loops of two rounds; after each loop one of the other items."""
+    items: tuple[Item, ...] = (Call('take_photo', {'target': 'pump'}),)
+    for level in range(levels):
+        items = (Loop(2, items), *more[level % len(more) :][:1]) if more else (Loop(2, items),)
+    return Draft('do', items)
+
+
+def test_loops_in_loops_are_tried_once_where_nothing_changes() -> None:
+    plan = complete(CELL, nested(60), 'g', state(*FREE)).plan
+    assert len([node for _, node in walk(plan.root) if isinstance(node, Repeat)]) == 60
+
+
+@pytest.mark.parametrize('how', ['loops', 'branches at once'])
+def test_completion_gives_up_where_nesting_needs_too_many_tries(how: str) -> None:
+    draft = nested(60, Call('move_arm', {'posture': 'ready'}), Call('move_arm', {'posture': 'stowed'}))
+    if how != 'loops':
+        items: tuple[Item, ...] = (Call('move_arm', {'posture': 'ready'}),)
+        for _ in range(60):
+            items = (Together((items, (Call('move_arm', {'posture': 'stowed'}),))),)
+        draft = Draft('do', items)
+    with pytest.raises(PlanError, match=r'nest less|256 steps'):
+        complete(CELL, draft, 'g', state(*FREE))
+
+
+def test_many_conditions_on_the_state_do_not_stack_up() -> None:
+    item = 'if valve(main_valve) == open {\nmove_arm(ready)\n} else {\nmove_arm(stowed)\n}'
+    draft = surface.parse('\n'.join([item] * 900), CELL.toolset, WORLD)
+    assert tools(complete(CELL, draft, 'g', state(*FREE)).plan) == ['move_arm']
+    last = surface.parse(f'{item}\nmove_arm(stowed)', CELL.toolset, WORLD)
+    plan = complete(CELL, last, 'g', state(*FREE)).plan
+    assert [step.args['posture'] for step in plan.steps()] == ['ready', 'stowed']  # what follows comes after
+
+
+def test_what_may_have_changed_in_a_branch_at_once_is_not_known_after_it() -> None:
+    draft = f'both {{\n{IF_STORE}\n}} and {{\nmove_arm(ready)\n}}\nread_gauge(pressure_gauge)'
+    plan = completed(draft, *FREE)
+    _, trace = simulate(plan, CELL, state(*FREE), {'s1.value': True})
+    assert [step.tool for step in trace] == ['read_gauge', 'navigate_to', 'move_arm', 'navigate_to', 'read_gauge']
 
 
 # Judgement -----------------------------------------------------------------------------------------------------------

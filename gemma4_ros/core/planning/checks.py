@@ -8,9 +8,23 @@ from dataclasses import dataclass
 
 from gemma4_ros.core import documents
 from gemma4_ros.core.errors import CheckError
-from gemma4_ros.core.facts import State
-from gemma4_ros.core.plan import Fallback, If, Node, Parallel, Plan, Ref, Repeat, Sequence, Step, check_references, walk
-from gemma4_ros.core.planning.symbolic import Symbolic
+from gemma4_ros.core.facts import State, Variable
+from gemma4_ros.core.plan import (
+    Fallback,
+    If,
+    Node,
+    Parallel,
+    Plan,
+    Ref,
+    Repeat,
+    Sequence,
+    Step,
+    check_nesting,
+    check_references,
+    children,
+    walk,
+)
+from gemma4_ros.core.planning.symbolic import Symbolic, merged
 from gemma4_ros.core.tools import Arg, Return, Tool, Toolset, check_args, return_unit
 from gemma4_ros.core.world import World
 
@@ -30,16 +44,19 @@ def check_plan(plan: Plan, symbolic: Symbolic, state: State, budgets: Budgets = 
     ------
     CheckError
         Naming the failing step and the missing fact, the unknown name, or the budget.
+    PlanError
+        Naming the place that nests deeper than the gate takes, or the reference that points to no earlier step.
 
     """
+    check_nesting(plan)
     check_references(plan)
     check_values(plan, symbolic.toolset, symbolic.world)
-    final, seconds, steps = _run(plan.root, symbolic, state)
+    seconds, steps = _cost(plan.root, symbolic.toolset)
     if steps > budgets.steps:
         raise CheckError(f'the plan takes {steps} steps; at most {budgets.steps} are allowed; ask for less at once')
     if seconds > budgets.time_s:
         raise CheckError(f'the plan takes about {seconds:.0f} s; at most {budgets.time_s:.0f} s are allowed')
-    return final
+    return _run(plan.root, symbolic, state)
 
 
 def check_values(plan: Plan, toolset: Toolset, world: World) -> None:
@@ -94,23 +111,39 @@ def _check_condition(node: If, toolset: Toolset, world: World, steps: dict[str, 
         raise CheckError(f'{condition}: the unit is {unit!r}, not {condition.unit!r}')
 
 
+# Budgets -------------------------------------------------------------------------------------------------------------
+def _cost(node: Node, toolset: Toolset) -> tuple[float, int]:
+    """Return seconds and steps of the dearest way through, without running it: a loop may be far beyond any budget."""
+    if isinstance(node, Step):
+        return toolset.tool(node.tool).typical_s, 1
+    costs = [_cost(child, toolset) for _, child in children(node)]
+    seconds, steps = [cost[0] for cost in costs], [cost[1] for cost in costs]
+    match node:
+        case Sequence():
+            return sum(seconds), sum(steps)
+        case Repeat():
+            return seconds[0] * node.times, steps[0] * node.times
+        case Parallel():
+            return max(seconds), sum(steps)
+        case Fallback() | If():
+            return max(seconds), max(steps)
+
+
 # Symbolic run --------------------------------------------------------------------------------------------------------
-def _run(node: Node, symbolic: Symbolic, state: State) -> tuple[State, float, int]:
+def _run(node: Node, symbolic: Symbolic, state: State) -> State:
     match node:
         case Step():
             return _run_step(node, symbolic, state)
         case Sequence():
-            seconds, steps = 0.0, 0
             for child in node.children:
-                state, more_s, more = _run(child, symbolic, state)
-                seconds, steps = seconds + more_s, steps + more
-            return state, seconds, steps
+                state = _run(child, symbolic, state)
+            return state
         case Repeat():
-            seconds, steps = 0.0, 0
             for _ in range(node.times):
-                state, more_s, more = _run(node.child, symbolic, state)
-                seconds, steps = seconds + more_s, steps + more
-            return state, seconds, steps
+                before, state = state, _run(node.child, symbolic, state)
+                if state == before:  # so is every further round
+                    break
+            return state
         case Parallel():
             return _run_parallel(node, symbolic, state)
         case Fallback():
@@ -120,48 +153,44 @@ def _run(node: Node, symbolic: Symbolic, state: State) -> tuple[State, float, in
             return _run_alternatives(branches, symbolic, state, may_skip=node.otherwise is None)
 
 
-def _run_step(step: Step, symbolic: Symbolic, state: State) -> tuple[State, float, int]:
+def _run_step(step: Step, symbolic: Symbolic, state: State) -> State:
     tool: Tool = symbolic.toolset.tool(step.tool)
     binding = symbolic.binding(step.args)
     missing = symbolic.missing(tool.needs, state, binding)
     if missing:
         raise CheckError(f'{step.id}: {step} cannot run: it needs {missing[0]}')
-    return symbolic.apply(tool, binding, state), tool.typical_s, 1
+    return symbolic.apply(tool, binding, state)
 
 
-def _run_alternatives(
-    branches: tuple[Node, ...], symbolic: Symbolic, state: State, *, may_skip: bool = False
-) -> tuple[State, float, int]:
+def _run_alternatives(branches: tuple[Node, ...], symbolic: Symbolic, state: State, *, may_skip: bool = False) -> State:
     results = [_run(branch, symbolic, state) for branch in branches]
     if may_skip:
-        results.append((state, 0.0, 0))
-    common = set(results[0][0].items()).intersection(*(set(result[0].items()) for result in results[1:]))
-    return State(dict(common)), max(r[1] for r in results), max(r[2] for r in results)
+        results.append(state)
+    common = set(results[0].items()).intersection(*(set(result.items()) for result in results[1:]))
+    return State(dict(common))
 
 
-def _run_parallel(node: Parallel, symbolic: Symbolic, state: State) -> tuple[State, float, int]:
+def _run_parallel(node: Parallel, symbolic: Symbolic, state: State) -> State:
     used: list[set[str]] = []
     changes = dict(state)
-    touched: set[object] = set()
-    seconds, steps = 0.0, 0
+    touched: set[Variable] = set()
     for child in node.children:
         inner = [item for _, item in walk(child) if isinstance(item, Step)]
         used.append({resource for step in inner for resource in symbolic.toolset.tool(step.tool).resources})
-        reached, more_s, more = _run(child, symbolic, state)
-        changed = {variable: value for variable, value in reached.items() if state.get(variable) != value}
-        if touched & set(changed):
+        reached = _run(child, symbolic, state)
+        changed = {variable for variable in (*state, *reached) if state.get(variable) != reached.get(variable)}
+        if touched & changed:
             raise CheckError(f'{inner[0].id}: two branches of a parallel change the same thing')
-        touched |= set(changed)
-        changes.update(changed)
-        seconds, steps = max(seconds, more_s), steps + more
+        touched |= changed
+        changes = merged(changes, changed, reached)
     for a, b in itertools.combinations(range(len(used)), 2):
         if used[a] & used[b]:
             raise CheckError(
                 f'two branches of a parallel use {sorted(used[a] & used[b])[0]!r} at once; put them in a sequence'
             )
     if node.policy == 'any':
-        return State(dict(state.items() & changes.items())), seconds, steps
-    return State(changes), seconds, steps
+        return State(dict(state.items() & changes.items()))
+    return State(changes)
 
 
 def simulate(plan: Plan, symbolic: Symbolic, state: State, decide: dict[str, bool]) -> tuple[State, tuple[Step, ...]]:
@@ -175,7 +204,7 @@ def simulate(plan: Plan, symbolic: Symbolic, state: State, decide: dict[str, boo
         match node:
             case Step():
                 trace.append(node)
-                return _run_step(node, symbolic, now)[0]
+                return _run_step(node, symbolic, now)
             case If():
                 chosen = node.then if decide.get(str(node.condition.ref), True) else node.otherwise
                 return now if chosen is None else run(chosen, now)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gemma4_ros.core.errors import CompletionError, PlanError
-from gemma4_ros.core.facts import State
+from gemma4_ros.core.facts import State, Variable
 from gemma4_ros.core.plan import (
     MAX_STEPS,
     Condition,
@@ -23,10 +23,13 @@ from gemma4_ros.core.plan import (
     walk,
 )
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Op, Together
-from gemma4_ros.core.planning.symbolic import Action, Symbolic
+from gemma4_ros.core.planning.symbolic import Action, Symbolic, merged
 from gemma4_ros.core.tools import return_unit
 
 _NEGATED: dict[Op, Op] = {'<': '>=', '<=': '>', '>': '<=', '>=': '<', '==': '!=', '!=': '=='}
+
+# Calls of the draft that one completion looks at: loops and branches are tried more than once, nested ones often.
+MAX_CALLS = 8 * MAX_STEPS
 
 # How old a reading may be when a condition looks at it, s.
 CONDITION_MAX_AGE_S = 30.0
@@ -38,6 +41,14 @@ class _Run:
 
     notes: list[str] = field(default_factory=list)
     count: int = 0
+    calls: int = 0
+
+    def next_call(self) -> None:
+        self.calls += 1
+        if self.calls > MAX_CALLS:
+            raise PlanError(
+                f'loops and branches stand too deep in each other: over {MAX_CALLS} calls to complete; nest less'
+            )
 
     def next_id(self) -> str:
         self.count += 1
@@ -63,7 +74,7 @@ def complete(symbolic: Symbolic, draft: Draft, goal: str, state: State) -> Compl
     CompletionError
         Naming the item that cannot be made possible and the fact that it lacks.
     PlanError
-        More than 256 steps.
+        More than 256 steps, or more nested loops and branches than can be completed.
 
     """
     run = _Run()
@@ -76,12 +87,17 @@ def complete(symbolic: Symbolic, draft: Draft, goal: str, state: State) -> Compl
 
 def _items(symbolic: Symbolic, run: _Run, items: tuple[Item, ...], state: State) -> tuple[list[Node], State]:
     nodes: list[Node] = []
-    for index, item in enumerate(items):
+    pending = list(reversed(items))
+    while pending:
+        item = pending.pop()
         match item:
             case Call():
                 added, state = _call(symbolic, run, item, state)
+            case Branch() if not item.field:
+                pending += reversed(_known(run, item, state))
+                continue
             case Branch():
-                return _branch(symbolic, run, item, items[index + 1 :], state, nodes)
+                return _branch(symbolic, run, item, tuple(reversed(pending)), state, nodes)
             case Loop():
                 added, state = _loop(symbolic, run, item, state)
             case Together():
@@ -91,6 +107,7 @@ def _items(symbolic: Symbolic, run: _Run, items: tuple[Item, ...], state: State)
 
 
 def _call(symbolic: Symbolic, run: _Run, call: Call, state: State) -> tuple[list[Node], State]:
+    run.next_call()
     binding = symbolic.binding(call.args)
     intent = symbolic.toolset.intents.get(call.name)
     patterns = intent.achieve if intent is not None else symbolic.toolset.tool(call.name).needs
@@ -127,8 +144,6 @@ def _inserted(run: _Run, action: Action, why: str) -> Step:
 def _branch(
     symbolic: Symbolic, run: _Run, item: Branch, rest: tuple[Item, ...], state: State, before: list[Node]
 ) -> tuple[list[Node], State]:
-    if not item.field:
-        return _known(symbolic, run, item, rest, state, before)
     added, state = _call(symbolic, run, item.reading, state)
     reading = added[-1]
     if not isinstance(reading, Step):
@@ -150,10 +165,9 @@ def _branch(
     return [*before, *added, *([node] if node is not None else []), *tail], merged
 
 
-def _known(
-    symbolic: Symbolic, run: _Run, item: Branch, rest: tuple[Item, ...], state: State, before: list[Node]
-) -> tuple[list[Node], State]:
-    """Decide a condition about the symbolic state now: it is known, nothing has to be read."""
+def _known(run: _Run, item: Branch, state: State) -> tuple[Item, ...]:
+    """Decide a condition about the symbolic state now, as it is known and nothing has to be read; return what it says to do."""
+    run.next_call()
     subject = str(item.reading.args['of'])
     value = state.get((item.reading.name, (subject,)))
     if value is None:
@@ -162,8 +176,7 @@ def _known(
     run.notes.append(
         f'{item.reading.name}({subject}) is {value}: the condition {"holds" if is_so else "does not hold"}'
     )
-    nodes, reached = _items(symbolic, run, (*(item.then if is_so else item.otherwise), *rest), state)
-    return [*before, *nodes], reached
+    return item.then if is_so else item.otherwise
 
 
 def _if(symbolic: Symbolic, item: Branch, reading: Step, then: list[Node], otherwise: list[Node]) -> Node | None:
@@ -181,6 +194,10 @@ def _if(symbolic: Symbolic, item: Branch, reading: Step, then: list[Node], other
 
 def _loop(symbolic: Symbolic, run: _Run, item: Loop, state: State) -> tuple[list[Node], State]:
     first, after = _items(symbolic, run, item.body, state)
+    if item.times == 1:
+        return first, after
+    if after == state:  # so every further round is the same
+        return ([Repeat(_one(first), item.times)] if first else []), after
     try:
         mark = run.count
         again, after_again = _items(symbolic, run, item.body, after)
@@ -193,8 +210,6 @@ def _loop(symbolic: Symbolic, run: _Run, item: Loop, state: State) -> tuple[list
     for _ in range(item.times - 2):
         added, state = _items(symbolic, run, item.body, state)
         nodes += added
-    if item.times == 1:
-        return first, after
     return nodes, state
 
 
@@ -205,9 +220,10 @@ def _together(symbolic: Symbolic, run: _Run, item: Together, state: State) -> tu
     if all(not (a & b) for index, a in enumerate(used) for b in used[index + 1 :]) and all(
         nodes for nodes, _ in branches
     ):
-        changes: dict[tuple[str, tuple[str, ...]], str] = dict(state)
+        changes: dict[Variable, str] = dict(state)
         for _, reached in branches:
-            changes.update(dict(reached.items() - state.items()))
+            changed = [variable for variable in (*state, *reached) if state.get(variable) != reached.get(variable)]
+            changes = merged(changes, changed, reached)
         return [Parallel(tuple(_one(nodes) for nodes, _ in branches), 'all')], State(changes)
     run.count = mark
     del run.notes[notes:]

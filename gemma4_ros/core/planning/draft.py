@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,18 +64,28 @@ class Draft:
     choices: tuple[str, ...] = ()
 
 
-def calls(items: tuple[Item, ...]) -> tuple[Call, ...]:
-    """Return every call in reading order."""
-    result: list[Call] = []
+def parts(item: Item) -> tuple[tuple[Item, ...], ...]:
+    """Return the blocks that stand in an item, in reading order."""
+    match item:
+        case Call():
+            return ()
+        case Branch():
+            return (item.then, item.otherwise)
+        case Loop():
+            return (item.body,)
+        case Together():
+            return item.branches
+
+
+def walk(items: tuple[Item, ...]) -> Iterator[Item]:
+    """Yield every item and those in it, in reading order; a branch before its blocks, its reading not by itself."""
     for item in items:
-        match item:
-            case Call():
-                result.append(item)
-            case Branch():
-                result += [item.reading, *calls(item.then), *calls(item.otherwise)]
-            case Loop():
-                result += calls(item.body)
-            case Together():
-                for branch in item.branches:
-                    result += calls(branch)
-    return tuple(result)
+        yield item
+        for block in parts(item):
+            yield from walk(block)
+
+
+def calls(items: tuple[Item, ...]) -> tuple[Call, ...]:
+    """Return every call in reading order, readings too."""
+    found = [item.reading if isinstance(item, Branch) else item for item in walk(items)]
+    return tuple(item for item in found if isinstance(item, Call))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gemma4_ros.core.errors import CompletionError
-from gemma4_ros.core.facts import Fact, Pattern, State, Term
+from gemma4_ros.core.facts import Fact, Pattern, State, Term, Variable
 from gemma4_ros.core.plan import Ref
 from gemma4_ros.core.tools import Tool, Toolset
 from gemma4_ros.core.world import World
@@ -48,6 +48,19 @@ class Missing:
         if self.fact is None:
             return f'{self.need} (not known)'
         return f'{self.fact}' + (f' (it is {self.is_now})' if self.is_now is not None else ' (not known)')
+
+
+def merged(
+    values: Mapping[Variable, str], changed: Iterable[Variable], reached: Mapping[Variable, str]
+) -> dict[Variable, str]:
+    """Return ``values`` with the changed variables as they are in ``reached``; one that is not known there is not known."""
+    result = dict(values)
+    for variable in changed:
+        if variable in reached:
+            result[variable] = reached[variable]
+        else:
+            result.pop(variable, None)
+    return result
 
 
 class Symbolic:
