@@ -55,6 +55,7 @@ grip:
   {{doc: grip, args: {{item: {{enum: world.objects}}, force_n: {{type: number, min: -2.0, max: 7.5, step: 0.5, unit: N}}}},
    risk: motion, returns: {{held_n: {{field: h, type: number, unit: N}}}}, {COMMON}}}
 turn: {{doc: turn, args: {{times: {{type: integer, min: 1, max: 12, unit: "1"}}}}, risk: motion, {COMMON}}}
+tilt: {{doc: tilt, args: {{up: {{type: boolean}}}}, risk: motion, {COMMON}}}
 free: {{doc: free, args: {{share: {{type: number, min: 0.0, max: 1.0, unit: "1"}}}}, risk: motion, {COMMON}}}
 gauge:
   {{doc: read, args: {{dial: {{enum: world.equipment}}}}, risk: read,
@@ -104,6 +105,9 @@ HALT, DOOR, RACK = Call('halt', {}), Call('drive', {'to': 'door'}), Call('drive'
         ('grip(jar, -2)', Call('grip', {'item': 'jar', 'force_n': -2.0})),
         ('grip(box,2.7)', Call('grip', {'item': 'box', 'force_n': 2.5})),  # in the tool's steps
         ('turn(12)', Call('turn', {'times': 12})),
+        ('turn(-0)', Call('turn', {'times': 0})),
+        ('tilt(true)', Call('tilt', {'up': True})),
+        ('tilt(false)', Call('tilt', {'up': False})),
         ('free(0.125)', Call('free', {'share': 0.125})),
         ('bring(jar, door)', Call('bring', {'item': 'jar', 'to': 'door'})),
     ],
@@ -117,6 +121,8 @@ def test_numbers_have_the_type_of_their_argument() -> None:
     turn, grip = items('turn(3)\ngrip(box, 3)')
     assert isinstance(turn, Call) and isinstance(grip, Call)
     assert type(turn.args['times']) is int and type(grip.args['force_n']) is float
+    (free,) = items('free(-0.0)')
+    assert str(free) == 'free(0.0)'  # no sign, which canonical JSON cannot write
 
 
 def test_calls_stand_one_a_line_in_their_order() -> None:
@@ -204,6 +210,8 @@ drive(door)"""
         ('ask(object)', Draft('ask', text='object', choices=('object',))),
         ('ask(box, jar)', Draft('ask', text='box, jar', choices=('box', 'jar'))),
         ('answer(at(box))', Draft('answer', text='at(box)')),
+        ('ask( box,jar )', Draft('ask', text=' box,jar ', choices=('box', 'jar'))),
+        ('answer( lamp( robot ) )', Draft('answer', text='lamp(robot)')),
         ('answer(contents(rack))', Draft('answer', text='contents(rack)')),
         ('answer(tools)', Draft('answer', text='tools')),
     ],
@@ -239,7 +247,38 @@ def test_answers_that_are_nothing_to_do(text: str, draft: Draft) -> None:
         ('grip(box, -inf)', "line 1: '-inf' is no number"),
         ('grip(box, 1e999)', "line 1: '1e999' is no number"),
         ('grip(box, )', "line 1: '' is no number"),
+        ('grip(box, 1e3)', "line 1: '1e3' is no number"),
+        ('grip(box, 1_0)', "line 1: '1_0' is no number"),
+        ('grip(box, ４)', "line 1: '４' is no number"),
+        ('grip(box, .5)', "line 1: '.5' is no number"),
+        ('grip(box, +5)', "line 1: '+5' is no number"),
+        ('turn(2.5)', "line 1: times: '2.5' is no whole number; write digits only"),
+        ('turn(2.0)', "line 1: times: '2.0' is no whole number"),
+        ('turn(1e3)', "line 1: times: '1e3' is no whole number"),
+        ('turn(²)', "line 1: times: '²' is no whole number"),
+        pytest.param(f'turn({"9" * 5000})', 'is no whole number', id='a long number'),
+        ('tilt(maybe)', "line 1: 'maybe' is neither true nor false"),
+        ('tilt(True)', "line 1: 'True' is neither true nor false"),
+        ('tilt(1)', "line 1: '1' is neither true nor false"),
         ('answer', "line 1: 'answer' is no call"),
+        ('answer()', 'line 1: answer(): write one of tools, places, objects, equipment, at(...), lamp(...), contents('),
+        ('answer(weather)', 'line 1: answer(weather): write one of'),
+        ('answer(weather(box))', 'line 1: answer(weather(box)): write one of'),
+        ('answer(near(box))', 'line 1: answer(near(box)): write one of'),
+        ('answer(at)', 'line 1: answer(at): write one of'),
+        ('answer(at(bxo))', "line 1: at: unknown 'bxo'; did you mean 'box'?"),
+        ('answer(at())', "line 1: at: unknown ''"),
+        ('answer(at(box, jar))', "line 1: at: unknown 'box, jar'"),
+        ('answer(contents(box))', "line 1: contents: unknown 'box'; known are door, rack"),
+        ('answer(tools)\nhalt()', "line 1: 'answer(tools)' is no call of a known tool, and stands alone"),
+        ('ask(box, jar)\nhalt()', "line 1: 'ask(box, jar)' is no call of a known tool, and stands alone"),
+        ('ask()', "line 1: ask takes one of task, object, place, value, or two things or more; got ''"),
+        ('ask(box)', "or two things or more; got 'box'"),
+        ('ask(ladder)', "or two things or more; got 'ladder'"),
+        ('ask(box, ladder)', "line 1: ask: unknown 'ladder'; known are box, dial, door, jar, rack"),
+        ('ask(box, task)', "line 1: ask: unknown 'task'"),
+        ('ask(box, robot)', "line 1: ask: unknown 'robot'"),
+        ('ask(box, )', "line 1: ask: unknown ''"),
         ('cannot(it is far)', 'line 1: '),
         ('halt()\ncannot("x")', 'line 2: '),
         ('halt()\nask(object)', 'line 2: '),
@@ -253,6 +292,18 @@ def test_answers_that_are_nothing_to_do(text: str, draft: Draft) -> None:
         ('if weather() > 4 {\nhalt()\n}', "line 1: 'weather()' is no call of a known tool"),
         ('if halt() > 4 {\nhalt()\n}', 'line 1: halt returns nothing to compare'),
         ('if bring(box, door) > 4 {\nhalt()\n}', 'line 1: bring returns nothing to compare'),
+        ('if gauge(dial) > 4e0 {\nhalt()\n}', "line 1: '4e0' is no number"),
+        ('if grip(box, 1) > 1 {\nhalt()\n}', 'line 1: grip does more than read; a condition looks at gauge, label,'),
+        ('if at(ladder) == rack {\nhalt()\n}', "line 1: at: unknown 'ladder'"),
+        ('if at(box == rack {\nhalt()\n}', "line 1: 'at(box' is no call"),
+        ('if at(box) == moon {\nhalt()\n}', "line 1: at: unknown 'moon'"),
+        ('if at(box) > rack {\nhalt()\n}', 'line 1: at(box) is no number: compare it with ==, not >'),
+        ('if near(box) == yes {\nhalt()\n}', "line 1: 'near(box)' is no call of a known tool"),
+        ('if contents(rack) == box {\nhalt()\n}', "line 1: 'contents(rack)' is no call of a known tool"),
+        ('halt()\nif label(box) < a {\nhalt()\n}', 'line 2: label(box) is no number: compare it with ==, not <'),
+        ('if label(box) == a b {\nhalt()\n}', "line 1: 'a b' is no text of letters"),
+        ('if full(box) > true {\nhalt()\n}', 'line 1: full(box) is no number: compare it with ==, not >'),
+        ('if full(box) == maybe {\nhalt()\n}', "line 1: 'maybe' is neither true nor false"),
         ('if gauge(dial) > 4 {\n}', 'line 2: an empty block'),
         ('if gauge(dial) > 4 {\nhalt()\n} else {\n}', 'line 4: an empty block'),
         ('if gauge(dial) > 4 {\nhalt()', "line 3: '}' is missing"),
@@ -264,6 +315,14 @@ def test_answers_that_are_nothing_to_do(text: str, draft: Draft) -> None:
         ('repeat 21 {\nhalt()\n}', "got '21'"),
         ('repeat -2 {\nhalt()\n}', "got '-2'"),
         ('repeat 2.5 {\nhalt()\n}', "got '2.5'"),
+        ('repeat ² {\nhalt()\n}', "line 1: repeat takes 1 to 20 times, got '²'"),
+        ('repeat ٣ {\nhalt()\n}', 'line 1: repeat takes'),
+        pytest.param(
+            'repeat 2 {\n' * 1000 + 'halt()\n' + '}\n' * 1000, 'line 14: blocks stand deeper than 13', id='deep'
+        ),
+        ('both {\n' * 14, 'line 14: blocks stand deeper than 13 in each other; nest less'),
+        ('if at(box) == rack {\n' * 14, 'line 14: blocks stand deeper'),
+        ('if at(box) == rack {\n' * 13 + 'halt()\n} else {\nboth {\n', 'line 16: blocks stand deeper'),
         ('repeat often {\nhalt()\n}', "got 'often'"),
         ('repeat {\nhalt()\n}', 'line 1: '),
         ('repeat 2 {\n}', 'line 2: an empty block'),
@@ -276,6 +335,14 @@ def test_answers_that_are_nothing_to_do(text: str, draft: Draft) -> None:
 )
 def test_what_is_none_of_the_forms_is_refused_with_its_line(text: str, saying: str) -> None:
     assert saying in refusal(text)
+
+
+def test_blocks_stand_in_each_other_up_to_the_limit() -> None:
+    (item,) = items('repeat 2 {\n' * 13 + 'halt()\n' + '}\n' * 13)
+    for _ in range(13):
+        assert isinstance(item, Loop)
+        (item,) = item.body
+    assert item == HALT
 
 
 def test_a_long_wrong_line_is_not_repeated_in_full() -> None:
@@ -335,6 +402,7 @@ GRAMMAR = compiled(HALL_TOOLS, HALL)
         'grip(box, 7.5)',
         'turn(12)',
         'free(0.25)',
+        'tilt(true)',
         'if gauge(dial) > 4.0 {\nhalt()\n}',
         'if gauge(dial) <= -4 {\nhalt()\n} else {\ndrive(rack)\n}',
         'if label(box) == A-7 {\nhalt()\n}',
@@ -372,7 +440,16 @@ def test_every_form_can_be_written_and_read(text: str) -> None:
         'turn(13)',
         'turn(0)',
         'turn(1.5)',
+        'turn(1e0)',
         'free(1.01)',
+        'tilt(maybe)',
+        'tilt(True)',
+        'ask()',
+        'answer()',
+        'if at(box) > rack {\nhalt()\n}',
+        'if label(box) < a {\nhalt()\n}',
+        'if full(box) > true {\nhalt()\n}',
+        'repeat ² {\nhalt()\n}',
         'if drive(door) > 1 {\nhalt()\n}',
         'if grip(box, 1) > 1 {\nhalt()\n}',  # what moves is no reading
         'if halt() > 1 {\nhalt()\n}',
@@ -483,13 +560,15 @@ def _args_of(tool: Tool | Intent) -> st.SearchStrategy[dict[str, Any]]:
     for arg in tool.args.values():
         if arg.type == 'enum':
             strategies[arg.name] = st.sampled_from(arg.values)
+        elif arg.type == 'boolean':
+            strategies[arg.name] = st.booleans()
         elif arg.type == 'integer':
             strategies[arg.name] = st.integers(int(arg.low), int(arg.high))
         elif arg.step:
             count = round((arg.high - arg.low) / arg.step)
             strategies[arg.name] = st.integers(0, count).map(lambda n, a=arg: round(a.low + n * a.step, 9))
         else:
-            strategies[arg.name] = st.floats(arg.low, arg.high).map(lambda value: round(value, 3))
+            strategies[arg.name] = st.floats(arg.low, arg.high).map(lambda value: value + 0.0)
     return st.fixed_dictionaries(strategies)
 
 
@@ -518,6 +597,13 @@ def _deeper(nodes: st.SearchStrategy[Item]) -> st.SearchStrategy[Item]:
             lambda i, v, a, b: Branch(Call('label', {'item': i}), 'text', '==', v, '', a, b),
             st.sampled_from(['box', 'jar']),
             st.from_regex(r'[a-zA-Z0-9_-]{1,32}', fullmatch=True),
+            block,
+            rest,
+        ),
+        st.builds(
+            lambda i, v, a, b: Branch(Call('full', {'item': i}), 'full', '==', v, '', a, b),
+            st.sampled_from(['box', 'jar']),
+            st.booleans(),
             block,
             rest,
         ),

@@ -5,11 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from gemma4_ros.core.plan import Scalar
 
 Op = Literal['<', '<=', '>', '>=', '==', '!=']
+
+
+def written(value: Scalar) -> str:
+    """Write a value as the surface does: ``true`` and ``false``, numbers without an exponent."""
+    if isinstance(value, bool):
+        return 'true' if value else 'false'
+    return format(Decimal(repr(value)), 'f') if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,7 @@ class Call:
     args: Mapping[str, Scalar]
 
     def __str__(self) -> str:
-        return f'{self.name}({", ".join(str(value) for value in self.args.values())})'
+        return f'{self.name}({", ".join(written(value) for value in self.args.values())})'
 
 
 @dataclass(frozen=True, slots=True)
