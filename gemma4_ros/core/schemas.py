@@ -8,6 +8,8 @@ from typing import Any
 Schema = dict[str, Any]
 DRAFT = 'https://json-schema.org/draft/2020-12/schema'
 ID = r'^[a-z][a-z0-9_]{0,31}$'
+INTERFACE_NAME = r'^[a-z~/][a-z0-9_/]{0,127}$'
+FIELD = r'^[a-z][a-z0-9_.]{0,63}$'
 TYPE_NAME = r'^[a-z][a-z0-9_]*/(msg|srv|action)/[A-Z][A-Za-z0-9]*$'
 
 
@@ -32,7 +34,7 @@ _UNIT: Schema = {'type': 'string', 'minLength': 1, 'maxLength': 16}
 _NUMBER: Schema = {'type': 'number'}
 _FACT: Schema = {'type': 'string', 'minLength': 3, 'maxLength': 200}
 _NAMES: Schema = {'type': 'array', 'items': {'type': 'string'}, 'minItems': 1, 'maxItems': 16}
-_INTERFACE_NAME: Schema = {'type': 'string', 'pattern': r'^[a-z~/][a-z0-9_/]{0,127}$'}
+_INTERFACE_NAME: Schema = {'type': 'string', 'pattern': INTERFACE_NAME}
 _DIAL = _object(
     {'min': _NUMBER, 'max': _NUMBER, 'start_deg': _NUMBER, 'end_deg': _NUMBER, 'camera': _ID},
     ('min', 'max', 'start_deg', 'end_deg', 'camera'),
@@ -110,7 +112,10 @@ WORLD: Schema = {
 _ARG: Schema = {
     'type': 'object',
     'properties': {
-        'enum': {'anyOf': [{'type': 'string'}, _NAMES]},
+        'enum': {
+            'description': 'a group of the world (world.places, world.objects, world.equipment.KIND), or a list of names',
+            'anyOf': [{'type': 'string'}, _NAMES],
+        },
         'type': {'enum': ['number', 'integer', 'boolean']},
         'doc': _DOC,
         'min': _NUMBER,
@@ -269,9 +274,9 @@ _SECONDS: Schema = {'type': 'number', 'exclusiveMinimum': 0, 'maximum': 86400}
 _LEASE: Schema = {'type': 'number', 'minimum': 0.1, 'maximum': 5}
 _SIGNAL_RULE = _object(
     {
-        'topic': {'type': 'string', 'pattern': r'^[a-z~/][a-z0-9_/]{0,127}$'},
+        'topic': {'type': 'string', 'pattern': INTERFACE_NAME},
         'type': {'type': 'string', 'pattern': TYPE_NAME},
-        'field': {'type': 'string', 'pattern': r'^[a-z][a-z0-9_.]{0,63}$'},
+        'field': {'type': 'string', 'pattern': FIELD},
         'fresh_by': {'enum': ['age']},
         'max_age_s': _SECONDS,
         'needed_from': _RISK,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ _FLOAT = re.compile(r'-?(0|[1-9][0-9]*)\.[0-9]+([eE][-+]?[0-9]+)?\Z')
 _PLAIN = {'true': True, 'false': False, 'null': None}
 Path = tuple[str | int, ...]
 MAX_BYTES = 1 << 20
+MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 32
 
 
@@ -39,20 +41,22 @@ class Document:
     root: Any
     lines: dict[Path, int] = field(default_factory=dict)
 
-    def at(self, path: Path) -> str:
-        """Return ``source:line: path`` for messages; the nearest line known."""
-        known = path
+    def at(self, path: Path, key: str | None = None) -> str:
+        """Return ``source:line: path`` for messages; the nearest line known, that of ``key`` in the mapping at ``path`` if given."""
+        known = path if key is None else (*path, key)
         while known and known not in self.lines:
             known = known[:-1]
         name = '.'.join(str(part) for part in path)
-        return f'{self.source}:{self.lines.get(known, 1)}: {name}' if name else f'{self.source}:{self.lines.get((), 1)}'
+        where = f'{self.source}:{self.lines.get(known, 1)}'
+        return f'{where}: {name}' if name else where
 
 
 def parse(text: str, source: str, error: type[ConfigError] = ConfigError) -> Document:
     """Parse ``text``; refuse what YAML would silently change.
 
     Refused, each with its line: duplicate keys, anchors and aliases, tags, merge keys, several documents, words that YAML 1.1
-    turns into booleans (yes, no, on, off), octal, hexadecimal and base-60 numbers, infinities, dates, and texts over 1 MiB.
+    turns into booleans (yes, no, on, off), octal, hexadecimal and base-60 numbers, infinities, numbers too large or small to be
+    exact, dates, and texts over 1 MiB.
     """
     if len(text.encode('utf-8', 'surrogatepass')) > MAX_BYTES:
         raise error(f'{source}: larger than {MAX_BYTES} bytes; split the file')
@@ -102,7 +106,7 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self.build(child, (*path, index)) for index, child in enumerate(node.value)]
         assert isinstance(node, yaml.ScalarNode)
-        return self._scalar(node)
+        return self._scalar(node, path)
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -118,19 +122,37 @@ class _Builder:
             result[key] = self.build(value_node, (*path, key))
         return result
 
-    def _scalar(self, node: yaml.ScalarNode) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         text = node.value
         if node.style:  # quoted or block: a string as written; libyaml gives '' for plain
             return text
         if text in _PLAIN:
             return _PLAIN[text]
         if _INT.match(text):
-            return int(text)
+            return self._integer(node, path)
         if _FLOAT.match(text):
-            return float(text)
+            return self._float(node, path)
         if not node.tag.endswith(':str'):
-            raise self._fail(node, f'{text!r} is not clear: YAML would take it for something else; put it in quotes')
+            raise self._fail(
+                node, f'{text!r} is not clear: YAML would take it for something else; put it in quotes', path
+            )
         return text
 
-    def _fail(self, node: yaml.Node, what: str) -> ConfigError:
-        return self._error(f'{self._source}:{_line(node)}: {what}')
+    def _integer(self, node: yaml.ScalarNode, path: Path) -> int:
+        text = node.value
+        if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
+            raise self._fail(node, f'{text[:24]} is too large: at most 2^53 - 1 is exact', path)
+        return int(text)
+
+    def _float(self, node: yaml.ScalarNode, path: Path) -> float:
+        text = node.value
+        number = float(text)
+        if not math.isfinite(number):
+            raise self._fail(node, f'{text[:24]} is too large for a number; the largest is 1.7e308', path)
+        if number == 0.0 and re.search('[1-9]', re.split('[eE]', text)[0]):
+            raise self._fail(node, f'{text[:24]} is too small: it would be taken as 0', path)
+        return number
+
+    def _fail(self, node: yaml.Node, what: str, path: Path = ()) -> ConfigError:
+        where = f'{".".join(map(str, path))}: ' if path else ''
+        return self._error(f'{self._source}:{_line(node)}: {where}{what}')

@@ -217,6 +217,9 @@ def test_an_intent_has_no_name_of_a_tool() -> None:
     assert message.startswith(f"hall_tools.yaml:{line}: intents.push: a tool or intent 'push' exists already")
 
 
+NO_NAME = "'{}' is not a name: lower-case letters, digits and _, starting with a letter, at most 32"
+
+
 # Refusals ------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ('old', 'new', 'field', 'saying'),
@@ -261,6 +264,18 @@ def test_an_intent_has_no_name_of_a_tool() -> None:
         ('{service: std_srvs', '{action: std_srvs', 'halt.interface', 'its type is written package/action/Name'),
         ('risk: reversible', 'risk: reversable', 'halt.risk', "did you mean 'reversible'?"),
         ('tools: "1"', 'tools: "2"', 'tools', "'1' was expected"),
+        (
+            'gemma4_ros/srv/ReadGauge',
+            'ReadGauge',
+            'measure.interface.service',
+            'a type of an interface: write package/msg/',
+        ),
+        ('name: halt}', 'name: Halt}', 'halt.interface.name', "'Halt' is not a ROS name: lower-case"),
+        ('  tidy:\n', '  Tidy:\n', 'intents', "'Tidy' is not a name: lower-case"),
+        ('enum: [left, right]', 'enum: 5', 'push.args.way.enum', '5 is not taken; write a group of the world (world.p'),
+        ('max: 1.5', 'max: 1.0e400', 'push.args.speed_m_per_s.max', '1.0e400 is too large for a number'),
+        ('max: 1.5', f'max: 1{"0" * 400}', 'push.args.speed_m_per_s.max', 'is too large: at most 2^53 - 1 is exact'),
+        ('resources: [base]', 'resource: [base]', 'push', "unknown key 'resource'; did you mean 'resources'?"),
     ],
 )
 def test_a_mistake_is_named_with_line_field_and_what_to_do(old: str, new: str, field: str, saying: str) -> None:
@@ -270,6 +285,16 @@ def test_a_mistake_is_named_with_line_field_and_what_to_do(old: str, new: str, f
     assert -1 <= line - int(where.rpartition(':')[2]) <= 2, f'{message!r}: the mistake is on line {line}'
     assert rest.startswith(f'{field}: '), message
     assert saying in rest, message
+
+
+def test_a_tool_with_a_name_that_is_none_is_named_itself() -> None:
+    message, line = refusal('\nhalt:', '\nHalt-now:')
+    assert message == f'hall_tools.yaml:{line + 1}: {NO_NAME.format("Halt-now")}'
+
+
+def test_a_misspelt_key_is_named_beside_the_one_that_is_missing() -> None:
+    message, _ = refusal('risk: reversible', 'riks: reversible')
+    assert message.endswith(": halt: 'risk' is missing; unknown key 'riks'; did you mean 'risk'?")
 
 
 def test_a_result_has_a_unit_for_everything_that_can_be_read() -> None:

@@ -55,8 +55,20 @@ def test_a_wrong_tool_names_the_file(old, new):
 
 
 @pytest.mark.parametrize(
-    'text', ['a: 1\na: 2\n', 'a: yes\n', 'a: 010\n', 'a: &x 1\n', 'a: !t 1\n', 'a: 1\n---\nb: 2\n', '[\n']
+    'text',
+    ['a: 1\na: 2\n', 'a: yes\n', 'a: 010\n', 'a: &x 1\n', 'a: !t 1\n', 'a: 1\n---\nb: 2\n', '[\n']
+    + [f'- 0\n- {number}\n' for number in ('1.0e400', '-1.0e400', '1.0e-400', '9007199254740992', f'1{"0" * 5000}')],
 )
 def test_what_yaml_would_change_silently_is_refused(text):
     with pytest.raises(ConfigError, match=r'f\.yaml:[0-9]+'):
         strict_yaml.parse(text, 'f.yaml')
+
+
+def test_a_number_that_cannot_be_held_is_named_with_its_place():
+    with pytest.raises(ConfigError, match=r'^f\.yaml:2: a\.b\.0: 1\.0e-400 is too small: it would be taken as 0$'):
+        strict_yaml.parse('a:\n  b: [1.0e-400]\n', 'f.yaml')
+
+
+@pytest.mark.parametrize('text', ['9007199254740991', '-9007199254740991', '0.0', '-0.0e-400', '1.0e-300', '1.7e308'])
+def test_numbers_are_taken_as_they_are_written(text):
+    assert strict_yaml.parse(f'a: {text}', 'f.yaml').root['a'] == float(text)
