@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Facts of the symbolic world: functions with one value, and patterns over them.
 
-The state-variable representation of classical planning (Backstrom and Nebel, "Complexity results for SAS+ planning", 1995): a
-fact ``at(red_toolbox, storage)`` says that the variable ``at(red_toolbox)`` has the value ``storage``.
+The state-variable representation of classical planning (Backstrom and Nebel, "Complexity results for SAS+ planning",
+1995): a fact ``at(red_toolbox, storage)`` says that the variable ``at(red_toolbox)`` has the value ``storage``.
 """
 
 from __future__ import annotations

@@ -169,8 +169,8 @@ def walk(node: Node, path: str = '/') -> Iterator[tuple[str, Node]]:
 def plan_from_json(value: Any) -> Plan:
     """Build a plan from parsed JSON; raise PlanError that names the place.
 
-    Checked: the schema, numbers and texts that canonical JSON can write, unique step ids, at most 256 steps, brackets at most
-    16 deep, references to earlier steps only.
+    Checked: the schema, numbers and texts that canonical JSON can write, unique step ids, at most 256 steps, brackets
+    at most 16 deep, references to earlier steps only.
     """
     _check_json(value)
     problem = jsonschema.exceptions.best_match(_VALIDATOR.iter_errors(value))
@@ -219,7 +219,7 @@ def _explain(problem: jsonschema.ValidationError) -> str:
 
 
 def check_nesting(plan: Plan) -> None:
-    """Raise PlanError where the canonical bytes nest brackets deeper than the gate takes; this check does not recurse."""
+    """Raise PlanError where the canonical bytes nest brackets deeper than the gate takes, without recursion."""
     pending: list[tuple[Node, str, int]] = [(plan.root, '/', 2)]  # the brackets that are open inside of the node's own
     while pending:
         node, path, depth = pending.pop()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON Schemas of world, tools, plan and policy; config/schema/*.json are written from these (`make docs`) and checked for drift."""
+"""The JSON Schemas of world, tools, plan and policy.
+
+config/schema/*.json are written from these (`make docs`) and checked for drift.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,9 @@ _ARG: Schema = {
     'type': 'object',
     'properties': {
         'enum': {
-            'description': 'a group of the world (world.places, world.objects, world.equipment.KIND), or a list of names',
+            'description': (
+                'a group of the world (world.places, world.objects, world.equipment.KIND), or a list of names'
+            ),
             'anyOf': [{'type': 'string'}, _NAMES],
         },
         'type': {'enum': ['number', 'integer', 'boolean']},

@@ -42,7 +42,7 @@ class Document:
     lines: dict[Path, int] = field(default_factory=dict)
 
     def at(self, path: Path, key: str | None = None) -> str:
-        """Return ``source:line: path`` for messages; the nearest line known, that of ``key`` in the mapping at ``path`` if given."""
+        """Return ``source:line: path`` for messages: the nearest line known, of ``key`` in the mapping if given."""
         known = path if key is None else (*path, key)
         while known and known not in self.lines:
             known = known[:-1]
@@ -54,9 +54,9 @@ class Document:
 def parse(text: str, source: str, error: type[ConfigError] = ConfigError) -> Document:
     """Parse ``text``; refuse what YAML would silently change.
 
-    Refused, each with its line: duplicate keys, anchors and aliases, tags, merge keys, several documents, words that YAML 1.1
-    turns into booleans (yes, no, on, off), octal, hexadecimal and base-60 numbers, infinities, numbers too large or small to be
-    exact, dates, and texts over 1 MiB.
+    Refused, each with its line: duplicate keys, anchors and aliases, tags, merge keys, several documents, words that
+    YAML 1.1 turns into booleans (yes, no, on, off), octal, hexadecimal and base-60 numbers, infinities, numbers too
+    large or small to be exact, dates, and texts over 1 MiB.
     """
     if len(text.encode('utf-8', 'surrogatepass')) > MAX_BYTES:
         raise error(f'{source}: larger than {MAX_BYTES} bytes; split the file')

@@ -154,8 +154,8 @@ def args_schema(tool: Tool | Intent) -> dict[str, Any]:
 def fill_goal(tool: Tool, args: Mapping[str, Value], world: World) -> dict[str, Any]:
     """Build the goal or request of a tool as JSON: templates are filled by code, nothing is passed through verbatim.
 
-    ``$arg`` is the argument's value, ``$arg.pose`` the place's geometry_msgs/Pose in the world's frame, ``$arg.NAME`` an
-    attribute of the entity, ``$world.frame`` the frame. Raises CheckError where an argument is not the tool's.
+    ``$arg`` is the argument's value, ``$arg.pose`` the place's geometry_msgs/Pose in the world's frame, ``$arg.NAME``
+    an attribute of the entity, ``$world.frame`` the frame. Raises CheckError where an argument is not the tool's.
     """
     check_args(tool, args, tool.name)
     filled = _fill(tool.goal, args, world)

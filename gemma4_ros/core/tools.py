@@ -88,7 +88,8 @@ def _tool(document: Document, world: World, name: str, item: dict[str, Any]) -> 
     duration = item['duration_s']
     if duration['typical'] > duration['timeout']:
         raise ToolsError(
-            f'{document.at((name, "duration_s"))}: typical {duration["typical"]} s is longer than timeout {duration["timeout"]} s'
+            f'{document.at((name, "duration_s"))}: typical {duration["typical"]} s is longer than '
+            f'timeout {duration["timeout"]} s'
         )
     _check_template(document, world, (name, 'goal'), item['goal'], args)
     returns = {key: Return(name=key, **value) for key, value in item.get('returns', {}).items()}
@@ -174,7 +175,8 @@ def _enum(where: str, world: World, names: str | list[str]) -> tuple[str, ...]:
         group = name.removeprefix('world.')
         if not world.is_group(group):
             raise ToolsError(
-                f'{where}: unknown group {name!r}; write world.places, world.objects, world.equipment or world.equipment.KIND'
+                f'{where}: unknown group {name!r}; write world.places, world.objects, world.equipment or '
+                'world.equipment.KIND'
             )
         found = world.group(group)
         if not found:

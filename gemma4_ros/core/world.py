@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The world as a person wrote it down: places, objects, equipment, cameras, signals and the symbolic functions over them."""
+"""The world as a person wrote it down: places, objects, equipment, cameras, signals and the functions over them."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class World:
     initial: State
 
     def group(self, name: str) -> tuple[str, ...]:
-        """Return the ids of ``robot``, ``places``, ``objects``, ``equipment`` or ``equipment.KIND``; empty where none is."""
+        """Return the ids of ``robot``, ``places``, ``objects``, ``equipment`` or ``equipment.KIND``, if any."""
         kind = name.removeprefix('equipment.') if name.startswith('equipment.') else ''
         group = 'equipment' if kind else name
         return tuple(e.id for e in self.entities.values() if e.group == group and (not kind or e.kind == kind))
@@ -237,7 +237,8 @@ def _check_dial(document: Document, raw: dict[str, Any], path: Path, item: dict[
     if dial['camera'] not in raw.get('cameras', {}):
         known = list(raw.get('cameras', {}))
         raise WorldError(
-            f'{document.at((*path, "camera"))}: unknown camera {dial["camera"]!r}{documents.suggest(dial["camera"], known)}'
+            f'{document.at((*path, "camera"))}: unknown camera {dial["camera"]!r}'
+            f'{documents.suggest(dial["camera"], known)}'
         )
 
 
@@ -247,7 +248,8 @@ def _function(document: Document, world: World, name: str, item: dict[str, Any])
         for entry in names:
             if '.' in entry and not entry.startswith('equipment.'):
                 raise WorldError(
-                    f'{document.at(path)}: unknown group {entry!r}; write places, objects, equipment, equipment.KIND or robot'
+                    f'{document.at(path)}: unknown group {entry!r}; write places, objects, equipment, equipment.KIND '
+                    'or robot'
                 )
     return Function(
         name=name,

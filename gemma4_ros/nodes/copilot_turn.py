@@ -120,8 +120,9 @@ class Turn:
             return self._reply(made, goal.text, talk)
         plan = _load(bytes(made.plan))
         shown = {
-            'plan': json.loads(bytes(made.plan)), 'sha256': made.plan_sha256, 'draft': made.draft, 'notes': list(made.notes), 'passes': made.passes,
-            'output_tokens': made.output_tokens, 'repairs': made.repairs, 'model_s': round(made.model_s, 3), 'total_s': round(made.total_s, 3),
+            'plan': json.loads(bytes(made.plan)), 'sha256': made.plan_sha256, 'draft': made.draft,
+            'notes': list(made.notes), 'passes': made.passes, 'output_tokens': made.output_tokens,
+            'repairs': made.repairs, 'model_s': round(made.model_s, 3), 'total_s': round(made.total_s, 3),
         }  # fmt: skip
         sink('plan', '; '.join(str(step) for step in plan.steps())[:4000], shown)
         return await self._to_gate(bytes(made.plan), goal.text, utterance, talk, sink, cancel)
@@ -212,9 +213,10 @@ class Turn:
         return await self._replan(plan, data, done, text, utterance, talk, sink, cancel)
 
     async def _replan(
-        self, plan: Plan, data: bytes, done: Any, text: str, utterance: Utterance, talk: Conversation, sink: Sink, cancel: Any,
+        self, plan: Plan, data: bytes, done: Any, text: str, utterance: Utterance, talk: Conversation, sink: Sink,
+        cancel: Any,
     ) -> TurnResult:  # fmt: skip
-        """Ask the planner once for a new plan from the state reached; gate and people are asked again like for any plan."""
+        """Ask the planner once for a plan from the state reached; gate and people are asked again as for any plan."""
         sink('replan', text, {'step': done.failed_step, 'code': done.code})
         goal = MakePlan.Goal(
             text=plan.goal, operator_id=utterance.operator_id, channel=utterance.source, failed_plan=data,

@@ -72,8 +72,8 @@ class Awaited:
         """
         Send a goal and return its result message, whatever its status.
 
-        NotRunningError where nobody serves it, it is not accepted within 5 s or has no result in time (it is cancelled then);
-        BusyError where it is rejected.
+        NotRunningError where nobody serves it, it is not accepted within 5 s or has no result in time (it is cancelled
+        then); BusyError where it is rejected.
         """
         name = client._action_name
         if not await self._workers.wait_for(client.server_is_ready, READY_S):

@@ -58,8 +58,8 @@ def to_message(cls_or_type_name: Any, value: Mapping[str, Any], path: str = '') 
         A message class, or a type name; an action stands for its goal, a service for its request.
     value : mapping
         Fields that are left out keep the message's defaults. A number field also takes the name of a constant of its
-        message; ``uint8[]`` takes base64 or a list; Time and Duration take ``{sec, nanosec}`` or seconds. A mapping where
-        the field is a string is sent as its canonical JSON text (RFC 8785), such as the parameters of a skill.
+        message; ``uint8[]`` takes base64 or a list; Time and Duration take ``{sec, nanosec}`` or seconds. A mapping
+        where the field is a string is sent as its canonical JSON text (RFC 8785), such as the parameters of a skill.
     path : str
         Where `value` stands, for errors.
 

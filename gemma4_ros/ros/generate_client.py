@@ -39,7 +39,8 @@ GRACE_S = 5.0
 _ERRORS: dict[int, type[ModelError]] = {
     error.code: error
     for error in (
-        ModelMissingError, ModelFileError, ModelDeadlineError, ModelCancelledError, EngineDiedError, PromptTooLongError, GrammarError,
+        ModelMissingError, ModelFileError, ModelDeadlineError, ModelCancelledError, EngineDiedError,
+        PromptTooLongError, GrammarError,
     )
 }  # fmt: skip
 

@@ -25,7 +25,8 @@ def valve_body(mount: Mount) -> str:
     rim = ''
     for k in range(12):
         a, b = 2 * math.pi * k / 12, 2 * math.pi * (k + 1) / 12
-        ends = f'{0.105 * math.cos(a):.4f} {0.105 * math.sin(a):.4f} -.035 {0.105 * math.cos(b):.4f} {0.105 * math.sin(b):.4f} -.035'
+        (x, y), (u, v) = ((0.105 * math.cos(angle), 0.105 * math.sin(angle)) for angle in (a, b))
+        ends = f'{x:.4f} {y:.4f} -.035 {u:.4f} {v:.4f} -.035'
         rim += f'<geom class="trim" type="capsule" size=".009" fromto="{ends}" material="wheel"/>'
     return f"""{_frame(mount.name, mount)}
   <geom class="trim" type="cylinder" size=".03 .06" pos="0 0 -.12" material="steel"/>
@@ -34,7 +35,8 @@ def valve_body(mount: Mount) -> str:
   <geom class="trim" type="cylinder" size=".07 .012" pos="0 -.12 -.17" euler="90 0 0" material="steel"/>
   <geom class="trim" type="box" size=".075 .019 .002" pos="0 .16 -.1" material="plate_{mount.name}"/>
   <body name="wheel_{mount.name}">
-    <joint name="{mount.name}" type="hinge" axis="0 0 1" range="0 {math.degrees(VALVE_OPEN_RAD)}" damping=".25" frictionloss=".35" armature=".01"/>
+    <joint name="{mount.name}" type="hinge" axis="0 0 1" range="0 {math.degrees(VALVE_OPEN_RAD)}"
+      damping=".25" frictionloss=".35" armature=".01"/>
     <geom name="bar_{mount.name}" type="box" size=".07 .011 .022" mass=".5" material="wheel" friction="1 .01 .001"/>
     <geom class="trim" type="box" size=".1 .008 .006" pos="0 0 -.035" material="wheel"/>
     <geom class="trim" type="box" size=".008 .1 .006" pos="0 0 -.035" material="wheel"/>
@@ -50,7 +52,8 @@ def dial_body(mount: Mount) -> str:
     r = DIAL_RADIUS_M
     return f"""{_frame(mount.name, mount)}
   <geom class="trim" type="cylinder" size="{r + 0.012} .018" pos="0 0 -.006" material="bezel"/>
-  <geom name="face_{mount.name}" class="trim" type="cylinder" size="{r} .019" pos="0 0 -.004" material="dial_{mount.name}"/>
+  <geom name="face_{mount.name}" class="trim" type="cylinder" size="{r} .019" pos="0 0 -.004"
+    material="dial_{mount.name}"/>
   <geom class="trim" type="cylinder" size=".02 .05" pos="0 {-r - 0.05} -.012" euler="90 0 0" material="steel"/>
   <geom class="trim" type="cylinder" size=".035 .2" pos="0 {-r - 0.28} -.03" euler="90 0 0" material="pipe"/>
   <geom class="trim" type="cylinder" size=".1 .06" pos=".28 -.52 -.06" euler="0 90 0" material="pump"/>
@@ -59,7 +62,8 @@ def dial_body(mount: Mount) -> str:
   <geom class="trim" type="box" size=".09 .0225 .002" pos="0 {r + 0.06} -.02" material="plate_{mount.name}"/>
   <body name="needle_{mount.name}" pos="0 0 .02" gravcomp="1">
     <joint name="needle_{mount.name}" type="hinge" axis="0 0 1" damping=".02" armature=".004"/>
-    <geom class="trim" type="box" size=".0042 {0.5 * r * 0.98:.4f} .0015" pos="0 {0.5 * r * 0.70:.4f} 0" rgba=".82 .05 .05 1" mass=".02"/>
+    <geom class="trim" type="box" size=".0042 {0.5 * r * 0.98:.4f} .0015" pos="0 {0.5 * r * 0.70:.4f} 0"
+      rgba=".82 .05 .05 1" mass=".02"/>
     <geom class="trim" type="cylinder" size=".014 .003" rgba=".08 .08 .08 1" mass=".01"/>
   </body>
 </body>"""
@@ -74,8 +78,10 @@ def keypad_body(mount: Mount) -> str:
   <geom class="trim" type="box" size=".07 .035 .009" pos="0 .16 -.028" material="display_{mount.name}"/>
   <geom class="trim" type="box" size=".08 .02 .002" pos="0 .225 -.029" material="plate_{mount.name}"/>
   <body name="keys_{mount.name}">
-    <joint name="{mount.name}" type="slide" axis="0 0 -1" range="-.001 .015" stiffness="900" damping="25" springref="-.004"/>
-    <geom name="keys_{mount.name}" type="box" size=".095 .095 .01" pos="0 0 -.01" mass=".4" material="keys_{mount.name}" friction=".5 .01 .001"/>
+    <joint name="{mount.name}" type="slide" axis="0 0 -1" range="-.001 .015" stiffness="900" damping="25"
+      springref="-.004"/>
+    <geom name="keys_{mount.name}" type="box" size=".095 .095 .01" pos="0 0 -.01" mass=".4"
+      material="keys_{mount.name}" friction=".5 .01 .001"/>
   </body>
 </body>"""
 

@@ -28,7 +28,8 @@ def robot_body() -> str:
   <joint name="base_x" type="slide" axis="1 0 0"/>
   <joint name="base_y" type="slide" axis="0 1 0"/>
   <joint name="base_yaw" type="hinge" axis="0 0 1"/>
-  <geom name="chassis" class="robot" type="cylinder" size="{BASE_RADIUS_M} .12" pos="0 0 .16" mass="60" material="chassis"/>
+  <geom name="chassis" class="robot" type="cylinder" size="{BASE_RADIUS_M} .12" pos="0 0 .16" mass="60"
+    material="chassis"/>
   <geom class="trim" type="cylinder" size=".302 .018" pos="0 0 .20" material="accent"/>
   <geom class="trim" type="cylinder" size=".285 .015" pos="0 0 .295" material="deck"/>
   <geom class="trim" type="cylinder" size=".07 .03" pos="0 .22 .07" euler="90 0 0" material="rubber"/>
@@ -43,7 +44,8 @@ def robot_body() -> str:
   <camera name="front" pos="-.155 0 1.32" xyaxes="0 -1 0 {up}" fovy="58"/>
   <body name="turntable" pos="{TURNTABLE_FORWARD_M} 0 {DECK_M}" gravcomp="1">
     <joint name="arm_yaw" axis="0 0 1" range="-130 130" class="arm"/>
-    <geom class="robot" type="cylinder" size=".06 {pedestal / 2 - 0.03:.3f}" pos="0 0 {pedestal / 2 - 0.03:.3f}" mass="3" material="mast"/>
+    <geom class="robot" type="cylinder" size=".06 {pedestal / 2 - 0.03:.3f}" pos="0 0 {pedestal / 2 - 0.03:.3f}"
+      mass="3" material="mast"/>
     <geom class="trim" type="cylinder" size=".055 .07" pos="0 0 {pedestal:.3f}" euler="90 0 0" material="accent"/>
     <body name="upper_arm" pos="0 0 {pedestal:.3f}" gravcomp="1">
       <joint name="arm_shoulder" axis="0 -1 0" range="-80 170" class="arm"/>
@@ -71,8 +73,10 @@ def robot_body() -> str:
 
 def _finger(side: str, sign: int) -> str:
     return f"""<body name="finger_{side}" pos=".105 0 0" gravcomp="1">
-              <joint name="finger_{side}" type="slide" axis="0 {sign} 0" range="0 {FINGER_OPEN_M}" damping="8" armature=".05"/>
-              <geom name="pad_{side}" class="pad" type="box" size=".045 .006 .02" pos=".045 {sign * 0.006} 0" mass=".08"/>
+              <joint name="finger_{side}" type="slide" axis="0 {sign} 0" range="0 {FINGER_OPEN_M}" damping="8"
+                armature=".05"/>
+              <geom name="pad_{side}" class="pad" type="box" size=".045 .006 .02" pos=".045 {sign * 0.006} 0"
+                mass=".08"/>
               <geom class="trim" type="box" size=".046 .004 .021" pos=".044 {sign * 0.015} 0" material="chassis"/>
             </body>"""
 

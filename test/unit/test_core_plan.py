@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans as JSON: every kind of node there and back, what is refused and where, the same verdict as an independent validator."""
+"""Plans as JSON: every kind of node there and back, what is refused where, and what a second validator says."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks over a whole plan, completion of a draft, and the judge that evaluates both: what is right, what is wrong and why."""
+"""Checks over a whole plan, completion of a draft, and the judge that evaluates both: what is wrong and why."""
 
 from __future__ import annotations
 

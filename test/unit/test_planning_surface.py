@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The surface that the model writes: what the grammar lets through, what the parser reads and refuses, and that both agree."""
+"""The surface that the model writes: what the grammar lets through, what the parser reads, and that both agree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ initial: ["at(robot, door)", "lamp(robot, dark)"]
 """,
     'hall.yaml',
 )
-COMMON = 'interface: {service: std_srvs/srv/Trigger, name: x}, goal: {}, needs: [], gives: [], duration_s: {typical: 1, timeout: 2}'
+COMMON = (
+    'interface: {service: std_srvs/srv/Trigger, name: x}, goal: {}, needs: [], gives: [], '
+    'duration_s: {typical: 1, timeout: 2}'
+)
 HALL_TOOLS = load_tools(
     [
         (
@@ -52,7 +55,8 @@ tools: "1"
 drive: {{doc: drive, args: {{to: {{enum: world.places}}}}, risk: motion, {COMMON}}}
 halt: {{doc: halt, args: {{}}, risk: read, {COMMON}}}
 grip:
-  {{doc: grip, args: {{item: {{enum: world.objects}}, force_n: {{type: number, min: -2.0, max: 7.5, step: 0.5, unit: N}}}},
+  {{doc: grip,
+   args: {{item: {{enum: world.objects}}, force_n: {{type: number, min: -2.0, max: 7.5, step: 0.5, unit: N}}}},
    risk: motion, returns: {{held_n: {{field: h, type: number, unit: N}}}}, {COMMON}}}
 turn: {{doc: turn, args: {{times: {{type: integer, min: 1, max: 12, unit: "1"}}}}, risk: motion, {COMMON}}}
 tilt: {{doc: tilt, args: {{up: {{type: boolean}}}}, risk: motion, {COMMON}}}
@@ -60,11 +64,16 @@ free: {{doc: free, args: {{share: {{type: number, min: 0.0, max: 1.0, unit: "1"}
 gauge:
   {{doc: read, args: {{dial: {{enum: world.equipment}}}}, risk: read,
    returns: {{note: {{field: n, type: string}}, value: {{field: v, type: number, unit: $dial.unit}}}}, {COMMON}}}
-label: {{doc: read a label, args: {{item: {{enum: world.objects}}}}, risk: read, returns: {{text: {{field: t, type: string}}}}, {COMMON}}}
-full: {{doc: look in, args: {{item: {{enum: world.objects}}}}, risk: read, returns: {{full: {{field: f, type: boolean}}}}, {COMMON}}}
+label:
+  {{doc: read a label, args: {{item: {{enum: world.objects}}}}, risk: read,
+   returns: {{text: {{field: t, type: string}}}}, {COMMON}}}
+full:
+  {{doc: look in, args: {{item: {{enum: world.objects}}}}, risk: read,
+   returns: {{full: {{field: f, type: boolean}}}}, {COMMON}}}
 count: {{doc: count, args: {{}}, risk: read, returns: {{found: {{field: f, type: integer, unit: "1"}}}}, {COMMON}}}
 intents:
-  bring: {{doc: bring, args: {{item: {{enum: world.objects}}, to: {{enum: world.places}}}}, achieve: ["at($item, $to)"]}}
+  bring:
+    {{doc: bring, args: {{item: {{enum: world.objects}}, to: {{enum: world.places}}}}, achieve: ["at($item, $to)"]}}
 """,
         )
     ],
