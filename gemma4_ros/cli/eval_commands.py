@@ -81,8 +81,9 @@ class Evaluation:
         wrong = judge(entry['expect'], outcome, planner.symbolic, state)
         effort = outcome.effort
         return Judged(
-            entry['id'], entry['kind'], entry['text'], entry['world'], not wrong, wrong, outcome.kind, outcome.draft, outcome.text,
-            total_s, effort.model_s, effort.passes, effort.output_tokens, effort.calls, outcome.data.decode() if outcome.data else '',
+            entry['id'], entry['kind'], entry['text'], entry['world'], not wrong, wrong, outcome.kind, outcome.draft,
+            outcome.text, total_s, effort.model_s, effort.passes, effort.output_tokens, effort.calls,
+            outcome.data.decode() if outcome.data else '',
         )  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks over a whole plan: values exist, every need holds when its step's turn comes, resources are exclusive, budgets are kept."""
+"""Checks over a whole plan: values exist, needs hold when a step's turn comes, resources and budgets are kept."""
 
 from __future__ import annotations
 

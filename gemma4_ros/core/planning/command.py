@@ -29,7 +29,8 @@ def clean(text: str) -> str:
     for index, char in enumerate(text):
         if unicodedata.category(char) in ('Cc', 'Cf', 'Cs', 'Co', 'Cn') and char not in '\n\t\r':
             raise CommandError(
-                f'the command has a control character (U+{ord(char):04X}) at position {index + 1}; type it again without'
+                f'the command has a control character (U+{ord(char):04X}) at position {index + 1}; '
+                'type it again without'
             )
     text = ' '.join(text.split())
     if not any(char.isalnum() for char in text):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parser of the surface: the model's text becomes a draft, or an error that names the line and what is wrong with it.
+"""The parser of the surface: the model's text becomes a draft, or an error that names the line and what is wrong.
 
-It takes what the grammar lets through and little more (spaces, empty lines, ``!=``), so that text which no grammar has bound,
-of another engine or a person, means the same or is refused.
+It takes what the grammar lets through and little more (spaces, empty lines, ``!=``), so that text which no grammar has
+bound, of another engine or a person, means the same or is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Op, 
 from gemma4_ros.core.tools import Arg, Intent, Tool, Toolset
 from gemma4_ros.core.world import World
 
-# Blocks in each other: a plan's canonical bytes nest 16 brackets, and the plan, a step and its arguments take three of them.
+# Blocks in each other: a plan's canonical bytes nest 16 brackets; the plan, a step and its arguments take three.
 MAX_BLOCKS = 13
 _OPS: tuple[Op, ...] = ('<=', '>=', '==', '!=', '<', '>')
 _CALL = re.compile(r'([a-z][a-z0-9_]*)\((.*?)\)')

@@ -31,7 +31,7 @@ def queries(world: World) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
 
 
 def places_with_contents(world: World) -> tuple[str, ...]:
-    """Return the places of which ``answer(contents(PLACE))`` may ask: those where something can be; none without ``at``."""
+    """Return the places of which ``answer(contents(PLACE))`` may ask: where things can be; none without ``at``."""
     known = queries(world)
     if 'at' not in known or CONTENTS in known:
         return ()
