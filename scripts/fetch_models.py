@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fetch the models that demo and tests use, with progress; `gemma4 model get NAME` fetches any other.
 
-Then let the embedded model read the constant part of the example robot's prompt and keep that on disk, so that the first
-command does not wait for it.
+Then let the embedded model read the constant part of the example robot's prompt and keep that on disk, so that the
+first command does not wait for it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gemma4_ros.backends import model_fetch
 from gemma4_ros.backends.local import load_in_process, prefix_folder
 from gemma4_ros.backends.model_store import ModelStore
 from gemma4_ros.backends.profiles import load_profiles
+from gemma4_ros.backends.scripted import ScriptedModel
 from gemma4_ros.backends.spotter_files import EMBEDDING
 from gemma4_ros.backends.whisper_files import TINY_EN, fetch
 from gemma4_ros.core.errors import Gemma4Error
-from gemma4_ros.core.planning import prompts
 from gemma4_ros.core.planning.planner import Planner
 from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
 
@@ -47,7 +47,7 @@ def warm(model_id: str) -> None:
     """Read the example robot's prompt once for a model; nothing happens where that was done before."""
     catalogue = load_catalogue(GateFiles())
     world, toolset = catalogue.world, catalogue.toolset
-    told = prompts.messages(toolset, world, world.initial, '')[:-1]
+    told = Planner(world, toolset, ScriptedModel([])).constant_messages
     model_file = ModelStore().path(load_profiles().get(model_id))
     seen = repr((told, model_file.name, model_file.stat().st_size, model_file.stat().st_mtime_ns))
     marker = prefix_folder() / f'read-{hashlib.sha256(seen.encode()).hexdigest()[:32]}'

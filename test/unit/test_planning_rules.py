@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules that hold a draft against the operator's words, one table each: commands, names, numbers, gaps, pronouns, doubts."""
+"""The rules that hold a draft against the operator's words, a table each: commands, names, numbers, gaps, doubts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gemma4_ros.backends.scripted import ScriptedModel
 from gemma4_ros.core.errors import CommandError
 from gemma4_ros.core.facts import State, parse_fact
 from gemma4_ros.core.planning import command, coverage, english, surface
+from gemma4_ros.core.planning.clauses import Clauses
 from gemma4_ros.core.planning.mentions import Lexicon, Reading, stem
 from gemma4_ros.core.planning.planner import Outcome, Planner
 from gemma4_ros.core.planning.symbolic import Symbolic
@@ -237,10 +238,15 @@ def test_any_text_can_be_taken_apart(text: str) -> None:
 
 
 def test_tools_are_known_by_their_own_words() -> None:
-    assert set(coverage.tools_in_words(read('please turn off the bypass'), CELL.toolset)) == {'close_valve'}
-    assert 'bring' in coverage.tools_in_words(read('fetch the crate'), CELL.toolset)
-    assert coverage.tools_in_words(read('sing the songs'), CELL.toolset) == ()
-    assert coverage.tools_in_words(read('openly'), CELL.toolset) == ()  # whole words only
+    def tools(text: str) -> set[str]:
+        return {name for clause in Clauses(CELL.toolset).read(read(text)) for name in clause.tools}
+
+    assert tools('please turn off the bypass') == {'close_valve'}
+    assert 'bring' in tools('fetch the crate')
+    assert tools('sing the songs') == set()
+    assert tools('openly') == set()  # whole words only
+    assert tools('go charging') == {'dock', 'charge'}
+    assert tools('move the arm to ready') == {'move_arm'}  # the longest phrase that fits
 
 
 # Gaps between words and draft ----------------------------------------------------------------------------------------

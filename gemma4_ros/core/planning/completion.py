@@ -109,6 +109,9 @@ def _items(symbolic: Symbolic, run: _Run, items: tuple[Item, ...], state: State)
 def _call(symbolic: Symbolic, run: _Run, call: Call, state: State) -> tuple[list[Node], State]:
     run.next_call()
     binding = symbolic.binding(call.args)
+    if _is_past(symbolic, call, state):
+        run.notes.append(f'{call}: is so already')
+        return [], state
     intent = symbolic.toolset.intents.get(call.name)
     patterns = intent.achieve if intent is not None else symbolic.toolset.tool(call.name).needs
     try:
@@ -127,6 +130,18 @@ def _call(symbolic: Symbolic, run: _Run, call: Call, state: State) -> tuple[list
         return [], state
     nodes.append(Step(run.next_id(), call.name, dict(call.args), 'model'))
     return nodes, after
+
+
+def _is_past(symbolic: Symbolic, call: Call, state: State) -> bool:
+    """Say whether a step's result holds while what it needs does not: nobody docks in order to undock."""
+    tool = symbolic.toolset.tools.get(call.name)
+    binding = symbolic.binding(call.args)
+    return (
+        tool is not None
+        and bool(tool.gives)
+        and not symbolic.missing(tool.gives, state, binding)
+        and bool(symbolic.missing(tool.needs, state, binding))
+    )
 
 
 def _is_settled(symbolic: Symbolic, call: Call, state: State) -> bool:
@@ -166,7 +181,7 @@ def _branch(
 
 
 def _known(run: _Run, item: Branch, state: State) -> tuple[Item, ...]:
-    """Decide a condition about the symbolic state now, as it is known and nothing has to be read; return what it says to do."""
+    """Decide a condition about the symbolic state now, as nothing has to be read; return what it says to do."""
     run.next_call()
     subject = str(item.reading.args['of'])
     value = state.get((item.reading.name, (subject,)))

@@ -3,33 +3,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.planning import english
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Together, calls
 from gemma4_ros.core.planning.mentions import Mention, Reading
-from gemma4_ros.core.tools import Intent, Tool, Toolset
+from gemma4_ros.core.tools import Arg, Toolset
 from gemma4_ros.core.world import World
 
-# Units people say, in those of the tools: bar and m.
-_SCALES = {'kpa': 0.01, 'mbar': 0.001, 'mpa': 10.0, 'cm': 0.01, 'mm': 0.001}
+_OPEN = frozenset(
+    ('anything', 'something', 'any', 'every', 'each', 'around', 'round', 'tour', 'same', 'else', 'others')
+)
+"""Words that leave open what is meant: the draft may take more than was named."""
+_WHOLE = frozenset(('everything', 'all', 'things', 'both', 'whatever'))
+_HERE = frozenset(('here', 'back', 'return', 'come', 'this'))
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A word that the draft does not account for: a reason for the model, and a question for the operator where one helps."""
+    """A word that the draft does not account for: a reason for the model, a question for the operator if it helps."""
 
     reason: str
     choices: tuple[str, ...] = ()
     unknown: str = ''
+    is_missing: bool = False
+    """Something said is not there, which an earlier turn cannot explain."""
 
 
 def gaps(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: State) -> tuple[Gap, ...]:
     """Return what the draft leaves out, adds against a negation, or picks without being told which."""
     used = _used(draft.items)
-    explained = used | _related(used, world, state) | _constants(draft.items, toolset)
-    found = [Gap(f'there is no {phrase!r} in the lists', unknown=phrase) for phrase in reading.unknown]
+    explained = used | _related(draft.items, toolset, world, state) | _constants(draft.items, toolset)
+    found = [Gap(f'there is no {phrase!r} in the lists', unknown=phrase, is_missing=True) for phrase in reading.unknown]
     starts = {mention.start for mention in reading.mentions}
     for mention in reading.mentions:
         if (
@@ -38,7 +46,54 @@ def gaps(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: 
             continue
         found += _mention_gaps(mention, reading, used, explained, world, state)
     found += _number_gaps(draft, reading)
+    found += _unnamed(draft, reading, world, toolset, state)
     return tuple(found)
+
+
+def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | None:
+    """
+    Return the ids that a command may be about; None where it leaves that open.
+
+    What is named, its place and what stands there; what the hand holds; with "here" or "back" where the robot is; with
+    "everything in storage" the objects there. What is named only to be left alone does not count.
+    """
+    words = set(reading.words)
+    if words & _OPEN or reading.unknown:
+        return None
+    named = {item for mention in reading.mentions if not mention.is_negated for item in mention.ids}
+    places = {place for item in named if (place := world.place_of(state, item)) is not None}
+    places |= {place for item in named if (place := world.entities[item].place)}
+    found = named | places | {value for (name, args), value in state.items() if world.robot in args and name != 'at'}
+    found |= {e.id for e in world.entities.values() if e.group == 'equipment' and e.place in named}
+    here = world.place_of(state, world.robot)
+    if words & _HERE and here is not None:
+        found.add(here)
+    for mention in reading.mentions:
+        before = set(reading.words[max(0, mention.start - 3) : mention.start])
+        if before & _WHOLE:
+            found |= {item for item in world.group('objects') if world.place_of(state, item) in mention.ids}
+    return frozenset(found)
+
+
+def _unnamed(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: State) -> list[Gap]:
+    """Return what the draft took from the lists though nobody spoke of it."""
+    allowed = spoken_of(reading, world, state)
+    if allowed is None:
+        return []
+    found = []
+    for call in calls(draft.items):
+        for name, value in call.args.items():
+            arg = _args(call.name, toolset).get(name)
+            if arg is None or len(arg.values) < 2 or value not in world.entities or value in allowed:
+                continue
+            fit = ' or '.join(sorted(set(arg.values) & allowed)[:4])
+            found.append(Gap(f'nobody named {value}: take {fit or "what the command names, or ask"}'))
+    return found
+
+
+def _args(name: str, toolset: Toolset) -> Mapping[str, Arg]:
+    item = toolset.intents.get(name) or toolset.tools.get(name)
+    return item.args if item is not None else {}
 
 
 def _mention_gaps(
@@ -49,14 +104,24 @@ def _mention_gaps(
         elsewhere = {i for other in reading.mentions if not other.is_negated for i in other.ids}
         against = sorted((ids & used) - elsewhere)
         return (
-            [Gap(f'the operator said not to do something with {mention.text!r}; leave {against[0]} out')]
+            [
+                Gap(
+                    f'the operator said not to do something with {mention.text!r}; leave {against[0]} out',
+                    is_missing=True,
+                )
+            ]
             if against
             else []
         )
     if _is_whereabouts(mention, reading):  # "to where the filter is": its place explains it
         explained = explained | {item for item in ids if world.place_of(state, item) in used}
     if not ids & explained:
-        return [Gap(f'{mention.text!r} ({" or ".join(mention.ids)}) is in the command but not in your answer')]
+        return [
+            Gap(
+                f'{mention.text!r} ({" or ".join(mention.ids)}) is in the command but not in your answer',
+                is_missing=True,
+            )
+        ]
     picked = sorted(ids & used)
     if (
         len(picked) == 1
@@ -66,6 +131,15 @@ def _mention_gaps(
     ):
         return [Gap(f'{mention.text!r} may be {" or ".join(mention.ids)}: ask which', choices=mention.ids)]
     return []
+
+
+def ambiguous(reading: Reading, world: World, state: State) -> tuple[str, ...]:
+    """Return the candidates of the first mention that may be several things, where nothing else said tells which."""
+    for mention in reading.mentions:
+        is_single = len(mention.ids) > 1 and not mention.is_plural and not mention.is_negated
+        if is_single and all(_is_open(mention, item, reading, world, state) for item in mention.ids):
+            return mention.ids
+    return ()
 
 
 def _is_whereabouts(mention: Mention, reading: Reading) -> bool:
@@ -112,13 +186,22 @@ def _is_open(mention: Mention, picked: str, reading: Reading, world: World, stat
 
 def _number_gaps(draft: Draft, reading: Reading) -> list[Gap]:
     values = _numbers(draft.items)
-    counted = len(calls(draft.items))
+    counts = set(Counter(call.name for call in calls(draft.items)).values())
     result = []
-    for number in reading.numbers:
-        scales = [1.0, *(scale for unit, scale in _SCALES.items() if unit in reading.words)]
-        is_there = any(abs(number * scale - value) < 1e-6 for value in values for scale in scales)
-        if not is_there and not (number.is_integer() and number <= counted):
-            result.append(Gap(f'the number {number:g} is in the command but not in your answer'))
+    for quantity in reading.quantities:
+        number = quantity.value
+        share = (
+            0.005 if len(quantity.values()) == 1 else 0.02
+        )  # a converted value is rounded to the step of the argument
+        is_there = any(
+            abs(said - value) <= share * max(abs(value), 1e-3) for value in values for said in quantity.values()
+        )
+        is_count = not quantity.unit and number >= 2 and number in counts  # "these two": two calls
+        if not is_there and not is_count and (number != 1 or quantity.unit):
+            how = (
+                f': repeat {number:g} {{ }}' if not quantity.unit and number.is_integer() and 2 <= number <= 20 else ''
+            )
+            result.append(Gap(f'the number {number:g} is in the command but not in your answer{how}', is_missing=True))
     return result
 
 
@@ -133,17 +216,29 @@ def _constants(items: tuple[Item, ...], toolset: Toolset) -> set[str]:
         tool = toolset.tools.get(call.name)
         intent = toolset.intents.get(call.name)
         patterns = (*tool.needs, *tool.gives) if tool is not None else ()
-        patterns = (*patterns, *intent.achieve) if intent is not None else patterns
+        if intent is not None:
+            achieved = {pattern.name for pattern in intent.achieve}
+            means = [t for t in toolset.tools.values() if not intent.args and achieved & {p.name for p in t.gives}]
+            patterns = (*patterns, *intent.achieve, *(p for t in means for p in (*t.needs, *t.gives)))
         names |= {term.head for pattern in patterns for term in (*pattern.args, pattern.value)}
     return names
 
 
-def _related(used: set[str], world: World, state: State) -> set[str]:
-    """Return the places of the things used, now and by the world file, and what stands at the places used."""
+def _related(items: tuple[Item, ...], toolset: Toolset, world: World, state: State) -> set[str]:
+    """Return the places of the things used, now and by the world file, and what stands where it is gone to for it."""
+    used = _used(items)
     places = {world.place_of(state, item) for item in used}
     places |= {entity.place for item in used if (entity := world.entities.get(item)) is not None}
     related = {place for place in places if place is not None}
-    related |= {e.id for e in world.entities.values() if e.group == 'equipment' and e.place in used}
+    for call in calls(items):
+        for name, value in call.args.items():
+            arg = _args(call.name, toolset).get(name)
+            offered = set(arg.values) if arg is not None else set()
+            related |= {
+                e.id
+                for e in world.entities.values()
+                if e.group == 'equipment' and e.place == value and e.id not in offered
+            }
     return related
 
 
@@ -162,14 +257,3 @@ def _numbers(items: tuple[Item, ...]) -> list[float]:
                 for branch in item.branches:
                     result += _numbers(branch)
     return result
-
-
-def tools_in_words(reading: Reading, toolset: Toolset) -> tuple[str, ...]:
-    """Return the tools and intents whose own words stand in the command."""
-    text = f' {" ".join(reading.words)} '
-    found = []
-    items: list[Tool | Intent] = [*toolset.intents.values(), *toolset.tools.values()]
-    for item in items:
-        if any(f' {word.lower()} ' in text for word in (*item.words, item.name.replace('_', ' '))):
-            found.append(item.name)
-    return tuple(found)

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemma4_ros.core.planning import english
+from gemma4_ros.core.planning.numbers import Quantity, quantities
 from gemma4_ros.core.tools import Intent, Tool, Toolset
 from gemma4_ros.core.world import World
 
-_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+(?:[.,][0-9]+)?|[.;:!?,]")
+_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+(?:[.,][0-9]+)?|\.[0-9]+|[.;:!?,]")
+_MINUS = re.compile(r'(?<![\w.,])[-−](?=\.?[0-9])')
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """Words ``start`` to ``end`` that may stand for one of ``ids``; ``is_exact`` where they are a whole name of each."""
+    """Words ``start`` to ``end`` that may stand for one of ``ids``; ``is_exact``: they are a whole name of each."""
 
     start: int
     end: int
@@ -36,9 +38,14 @@ class Reading:
 
     words: tuple[str, ...]
     mentions: tuple[Mention, ...]
-    numbers: tuple[float, ...]
+    quantities: tuple[Quantity, ...]
     unknown: tuple[str, ...]
     known_share: float
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Return the numbers as they were said."""
+        return tuple(quantity.value for quantity in self.quantities)
 
     def named(self) -> frozenset[str]:
         """Return every id that the words may stand for."""
@@ -51,6 +58,8 @@ class Lexicon:
     def __init__(self, world: World, toolset: Toolset) -> None:
         self._phrases: dict[tuple[str, ...], dict[str, None]] = {}
         self._heads: dict[str, dict[str, None]] = {}
+        self._described: dict[str, dict[str, None]] = {}
+        self._parts: dict[tuple[str, ...], dict[str, None]] = {}
         self._known: set[str] = set(english.FUNCTION_WORDS)
         for entity in world.entities.values():
             self._known |= set(_stems(entity.doc))
@@ -73,35 +82,54 @@ class Lexicon:
         stems = _stems(name)
         if stems:
             self._phrases.setdefault(stems, {})[entity_id] = None
-            if len(stems) > 1:
+            for length in range(2, len(stems)):  # "main line" for "main line valve"
+                self._parts.setdefault(stems[:length], {})[entity_id] = None
+            if len(stems) > 1 and stems[-1].isalpha():
                 self._heads.setdefault(stems[-1], {})[entity_id] = None
+                self._described.setdefault(stems[0], {})[entity_id] = None
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Return the stems of every word that this robot's files or English function words hold."""
+        return frozenset(self._known)
 
     def read(self, text: str) -> Reading:
         """Take the words apart."""
         words = tuple(_WORD.findall(_plain(text)))
         stems = tuple(stem(word) for word in words)
-        negated = _negated_words(words)
-        mentions: list[Mention] = []
-        index = 0
-        while index < len(words):
-            length, ids, is_exact = self._longest_at(stems, index)
-            if not ids:
-                index += 1
-                continue
-            end = index + length
-            mentions.append(self._mention(words, stems, index, end, ids, is_exact, negated))
-            index = end
-        numbers = tuple(_numbers(words, mentions))
+        numbers = quantities(words)
+        mentions = self._mentions(words, stems, {i for number in numbers for i in range(number.start, number.end)})
+        covered = {i for mention in mentions for i in range(mention.start, mention.end)}
+        numbers = tuple(number for number in numbers if number.start not in covered)
         alphabetic = [stem_ for stem_ in stems if stem_[0].isalpha()]
         known = sum(1 for item in alphabetic if item in self._known)
         share = known / len(alphabetic) if alphabetic else 1.0
         return Reading(words, tuple(mentions), numbers, tuple(self._unknown(words, stems, mentions)), share)
+
+    def _mentions(self, words: tuple[str, ...], stems: tuple[str, ...], counted: set[int]) -> list[Mention]:
+        negated = _negated_words(words)
+        found: list[Mention] = []
+        index = 0
+        while index < len(words):
+            length, ids, is_exact = self._longest_at(stems, index)
+            if not ids and words[index + 1 : index + 2] in (('one',), ('ones',)):
+                length, ids, is_exact = 2, self._described.get(stems[index], {}), False  # "the red one"
+            if not ids or (length == 1 and index in counted):
+                index += 1
+                continue
+            end = index + length
+            found.append(self._mention(words, stems, index, end, ids, is_exact, negated))
+            index = end
+        return _corrected(words, found)
 
     def _longest_at(self, stems: tuple[str, ...], index: int) -> tuple[int, dict[str, None], bool]:
         for length in range(min(self._longest, len(stems) - index), 0, -1):
             ids = self._phrases.get(stems[index : index + length])
             if ids:
                 return length, ids, True
+            ids = self._parts.get(stems[index : index + length])
+            if ids:
+                return length, ids, False
         ids = self._heads.get(stems[index], {})
         return 1, ids, False
 
@@ -124,7 +152,7 @@ class Lexicon:
         covered = {index for mention in mentions for index in range(mention.start, mention.end)}
         found: list[str] = []
         for index, word in enumerate(words):
-            if word not in english.DETERMINERS:
+            if word not in english.DETERMINERS or words[index - 1 : index] == ('for',):  # "for the log": a purpose
                 continue
             end = index + 1
             while end < len(words) and end - index <= 4 and words[end].isalpha() and words[end] not in english.BREAKS:
@@ -149,7 +177,8 @@ def stem(word: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return text.lower().replace('_', ' ').replace('-', ' ').replace('’', "'")
+    text = _MINUS.sub(' minus ', text.lower())
+    return text.replace('_', ' ').replace('-', ' ').replace('’', "'")
 
 
 def _stems(text: str) -> tuple[str, ...]:
@@ -161,15 +190,29 @@ def _negated_words(words: tuple[str, ...]) -> frozenset[int]:
     result: set[int] = set()
     is_negated = False
     for index, word in enumerate(words):
-        if word in english.CLAUSE_ENDS or (
-            word == 'and' and is_negated and index + 1 < len(words) and words[index + 1] == 'then'
-        ):
+        negates = _negates(words, index)
+        if not negates and (word in english.CLAUSE_ENDS or (is_negated and _ends_leaving(words, index))):
             is_negated = False
-        if word in english.NEGATIONS or (word == 'leave' and _is_left_alone(words, index)):
+        if negates:
             is_negated = True
         if is_negated:
             result.add(index)
     return frozenset(result)
+
+
+def _negates(words: tuple[str, ...], index: int) -> bool:
+    word, following = words[index], words[index + 1] if index + 1 < len(words) else ''
+    if (word, following) in english.NEGATING_PHRASES:
+        return True
+    if word == 'no':
+        return following.isalpha() and following not in english.FUNCTION_WORDS
+    if word == 'leave':
+        return _is_left_alone(words, index)
+    if word not in english.NEGATIONS or following in english.NOT_NEGATING:
+        return False
+    rest = words[index + 1 :]
+    end = next((i for i, item in enumerate(rest) if item in english.CLAUSE_ENDS), len(rest))
+    return 'unless' not in rest[:end]  # "do not close it unless ..." is a condition
 
 
 def _is_left_alone(words: tuple[str, ...], index: int) -> bool:
@@ -178,36 +221,23 @@ def _is_left_alone(words: tuple[str, ...], index: int) -> bool:
     return any(f' {end} ' in rest for end in ('alone', 'as it is', 'as is', 'as they are'))
 
 
-def _numbers(words: tuple[str, ...], mentions: list[Mention]) -> list[float]:
-    covered = {index for mention in mentions for index in range(mention.start, mention.end)}
-    result = []
-    index = 0
-    while index < len(words):
-        number, length = _number_at(words, index)
-        if number is not None and index not in covered and (words[index] != 'one' or length > 1):
-            result.append(number)
-        index += length
-    return result
+def _ends_leaving(words: tuple[str, ...], index: int) -> bool:
+    """Say whether the word before ended "leave X alone"."""
+    before = words[:index]
+    return (
+        before[-1:] == ('alone',)
+        or before[-2:] == ('as', 'is')
+        or before[-3:] in (('as', 'it', 'is'), ('as', 'they', 'are'))
+    )
 
 
-def _number_at(words: tuple[str, ...], index: int) -> tuple[float | None, int]:
-    """Return the number that starts here and how many words it takes: "3.2", "three point two", "five and a half"."""
-    word = words[index]
-    if word[0].isdigit():
-        number = float(word.replace(',', '.'))
-    elif word in english.NUMBERS:
-        number = float(english.NUMBERS[word])
-    else:
-        return None, 1
-    if words[index + 1 : index + 4] == ('and', 'a', 'half'):
-        return number + 0.5, 4
-    end = index + 2
-    digits = ''
-    while words[index + 1 : index + 2] == ('point',) and end < len(words) and _is_digit(words[end]):
-        digits += f'{int(english.NUMBERS.get(words[end], words[end]))}'
-        end += 1
-    return (number + float(f'0.{digits}'), end - index) if digits else (number, 1)
-
-
-def _is_digit(word: str) -> bool:
-    return (word.isdigit() and len(word) == 1) or (word in english.NUMBERS and 0 <= english.NUMBERS[word] <= 9)
+def _corrected(words: tuple[str, ...], mentions: list[Mention]) -> list[Mention]:
+    """Take back what is corrected: in "close A, no wait, not A, B" the first A is not meant either."""
+    text = f' {" ".join(words)} '
+    if not any(f' {phrase} ' in text for phrase in english.CORRECTIONS):
+        return mentions
+    withdrawn = {mention.ids: mention.start for mention in mentions if mention.is_negated}
+    return [
+        replace(mention, is_negated=True) if mention.start < withdrawn.get(mention.ids, -1) else mention
+        for mention in mentions
+    ]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gemma4_ros.core.errors import CheckError, CompletionError, DraftError, ModelError, PlanError
@@ -12,13 +12,15 @@ from gemma4_ros.core.facts import State
 from gemma4_ros.core.plan import Plan, plan_sha256, plan_to_bytes
 from gemma4_ros.core.planning import command, coverage, english, prompts, surface
 from gemma4_ros.core.planning.checks import Budgets, check_plan
+from gemma4_ros.core.planning.clauses import Clauses
 from gemma4_ros.core.planning.completion import complete
 from gemma4_ros.core.planning.draft import Draft
+from gemma4_ros.core.planning.hint import hint
 from gemma4_ros.core.planning.mentions import Lexicon, Reading
-from gemma4_ros.core.planning.replies import Replies
+from gemma4_ros.core.planning.replies import MAX_CHOICES, Replies
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.ports import GenerateRequest, LanguageModel, Message, never
-from gemma4_ros.core.tools import Toolset
+from gemma4_ros.core.tools import Intent, Tool, Toolset
 from gemma4_ros.core.world import World
 
 MAX_REPAIRS = 2
@@ -47,7 +49,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the planner has to say. ``plan`` and ``data`` (its canonical bytes) belong to kind ``plan``, ``text`` to the others."""
+    """What the planner has to say: ``plan`` and ``data`` (its canonical bytes) for kind ``plan``, else ``text``."""
 
     kind: Kind
     text: str = ''
@@ -106,14 +108,25 @@ class Planner:
         self._budgets = budgets
         self.symbolic = Symbolic(world, toolset)
         self._lexicon = Lexicon(world, toolset)
+        self._clauses = Clauses(toolset)
+        self._shots = prompts.examples(toolset, world, self._hint)
         self._replies = Replies(world, toolset)
+
+    @property
+    def constant_messages(self) -> tuple[Message, ...]:
+        """Return what stands before every command of this robot: rules, calls, names and examples."""
+        return self._messages('hello', self.world.initial, ())[:-1]
 
     def warm(self) -> None:
         """Let the model read the constant part of the prompt, so that the first command is as fast as the next."""
-        request = self._request(
-            prompts.messages(self.toolset, self.world, self.world.initial, 'hello'), surface.Ways(), 300.0
-        )
-        self.model.generate(request)
+        self.model.generate(self._request(self._messages('hello', self.world.initial, ()), surface.Ways(), 300.0))
+
+    def _hint(self, text: str) -> str:
+        return hint(self._lexicon.read(text), self.world, self.toolset, self.world.initial)
+
+    def _messages(self, text: str, state: State, dialogue: tuple[str, ...]) -> tuple[Message, ...]:
+        told = hint(self._lexicon.read(text), self.world, self.toolset, state)
+        return prompts.messages(self.toolset, self.world, state, text, dialogue, self._shots, told)
 
     def plan(
         self,
@@ -141,14 +154,14 @@ class Planner:
         reading = self._lexicon.read(text)
         command.check_language(text, reading.known_share, self._languages)
         turn = _Turn(text, reading, state, cancelled, on_phase, deadline_s, Effort(), [])
-        messages = prompts.messages(self.toolset, self.world, state, text, dialogue)
+        messages = self._messages(text, state, dialogue)
         if failure is not None:
             messages = _with_failure(messages, failure)
         return self._draft_until_right(turn, messages, bool(dialogue))
 
     # Draft, complete, check, repair ----------------------------------------------------------------------------------
     def _draft_until_right(self, turn: _Turn, messages: tuple[Message, ...], has_dialogue: bool) -> Outcome:
-        ways = surface.Ways()
+        ways = surface.Ways() if has_dialogue else self._ways(turn)
         gap: coverage.Gap | None = None
         reason = ''
         draft_text = ''
@@ -164,7 +177,7 @@ class Planner:
                     ways, reason = doubt
                     gap = None
                 else:
-                    outcome, gap = self._complete(turn, draft, draft_text, has_dialogue)
+                    outcome, gap = self._complete(turn, draft, draft_text, has_dialogue, attempt)
                     if outcome is not None:
                         return outcome
                     assert gap is not None
@@ -176,10 +189,36 @@ class Planner:
             messages = (
                 *messages,
                 Message('assistant', draft_text),
-                Message('user', f'wrong: {reason}. Write it again.'),
+                Message('user', f'wrong: {reason}. Write the whole answer again.'),
             )
         turn.effort.repairs -= 1
         return self._give_up(turn, gap, reason, draft_text)
+
+    def _ways(self, turn: _Turn) -> surface.Ways:
+        """Return what the command leaves to choose: names, numbers, conditions and repetition if it speaks of such."""
+        words = set(turn.reading.words)
+        return surface.Ways(
+            branch=bool(words & english.CONDITIONS),
+            loop=bool(words & english.COUNTS or any(2 <= number <= 20 for number in turn.reading.numbers)),
+            both=bool(words & english.TOGETHER),
+            names=coverage.spoken_of(turn.reading, self.world, turn.state),
+            values_said=self._clauses.values_said(turn.reading),
+            numbers=frozenset(value for quantity in turn.reading.quantities for value in quantity.values()),
+        )
+
+    def _lacking(self, turn: _Turn) -> tuple[str, ...]:
+        """Return what a call could take where the command asks for the call and names nothing that it takes."""
+        ways = self._ways(turn)
+        if ways.names is None:
+            return ()
+        items: dict[str, Tool | Intent] = {**self.toolset.intents, **self.toolset.tools}
+        for clause in self._clauses.read(turn.reading):
+            if any(ways.offers(items[name], self.world) for name in clause.spoken):
+                continue
+            for arg in (arg for name in clause.spoken for arg in items[name].args.values()):
+                if arg.type == 'enum' and not ways.values(arg, self.world):
+                    return arg.values[:MAX_CHOICES]
+        return ()
 
     def _generate(self, turn: _Turn, messages: tuple[Message, ...], ways: surface.Ways) -> str:
         answer = self.model.generate(
@@ -202,15 +241,15 @@ class Planner:
         return GenerateRequest(messages, grammar=grammar, max_tokens=MAX_DRAFT_TOKENS, deadline_s=max(deadline_s, 0.1))
 
     def _complete(
-        self, turn: _Turn, draft: Draft, draft_text: str, has_dialogue: bool
+        self, turn: _Turn, draft: Draft, draft_text: str, has_dialogue: bool, attempt: int
     ) -> tuple[Outcome | None, coverage.Gap | None]:
         turn.on_phase('complete', draft_text)
-        found = coverage.gaps(draft, turn.reading, self.world, self.toolset, turn.state)
-        if not found and not has_dialogue:
-            unclear = coverage.unclear_pronoun(draft, turn.reading, self.world, turn.state)
-            found = (unclear,) if unclear is not None else ()
+        unclear = coverage.unclear_pronoun(draft, turn.reading, self.world, turn.state)
+        found: tuple[coverage.Gap, ...] = (unclear,) if unclear is not None and not has_dialogue else ()
+        found = (*found, *coverage.gaps(draft, turn.reading, self.world, self.toolset, turn.state))
+        found = (*found, *self._clauses.gaps(draft, turn.reading, self._lexicon.known, is_first=attempt == 0))
         if has_dialogue:
-            found = tuple(gap for gap in found if not gap.choices)
+            found = tuple(gap for gap in found if gap.is_missing)
         if found:
             return None, found[0]
         completed = complete(self.symbolic, draft, turn.text, turn.state)
@@ -223,13 +262,12 @@ class Planner:
     def _doubt(self, turn: _Turn, draft: Draft, ways: surface.Ways) -> tuple[surface.Ways, str] | None:
         """Return the ways that are left and the reason, where a refusal or question is not believed."""
         if draft.kind == 'answer' and ways.answer and not _asks(turn.text):
-            return surface.Ways(do=True, ask=ways.ask, cannot=ways.cannot, answer=False), 'it is no question'
+            return replace(ways, answer=False), 'it is no question'
         if not ways.do or turn.reading.unknown:
             return None
-        is_named = bool(turn.reading.mentions) and bool(coverage.tools_in_words(turn.reading, self.toolset))
+        is_named = bool(turn.reading.mentions) and any(clause.spoken for clause in self._clauses.read(turn.reading))
         if draft.kind == 'cannot' and ways.cannot and is_named:
-            left = surface.Ways(do=True, ask=ways.ask, cannot=False, answer=ways.answer)
-            return left, 'it can be done with the calls listed'
+            return replace(ways, cannot=False), 'it can be done with the calls listed'
         return None
 
     def _reply(self, turn: _Turn, draft: Draft, draft_text: str) -> Outcome:
@@ -239,6 +277,10 @@ class Planner:
     def _give_up(self, turn: _Turn, gap: coverage.Gap | None, reason: str, draft_text: str) -> Outcome:
         if gap is not None and gap.choices:
             text, choices = self._replies.which(gap.choices)
+            return Outcome('ask', text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
+        choices = coverage.ambiguous(turn.reading, self.world, turn.state) or self._lacking(turn)
+        if choices:
+            text, choices = self._replies.which(choices)
             return Outcome('ask', text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
         if gap is not None and gap.unknown:
             text, choices = self._replies.unknown(gap.unknown)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the model is told: rules, calls and names (constant for one robot, so it stays warm), then the state and the command."""
+"""What the model is told: rules, calls and names (constant for one robot, so warm), then state and command."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.planning.surface import main_return, readings
@@ -11,7 +11,8 @@ from gemma4_ros.core.ports import Message
 from gemma4_ros.core.tools import Arg, Intent, Tool, Toolset
 from gemma4_ros.core.world import Entity, World
 
-_RULES = """You turn an operator's command into calls for a robot. Write only calls, one a line, in the order of the command.
+_RULES = """\
+You turn an operator's command into calls for a robot. Write only calls, one a line, in the order of the command.
 The robot finds the way, opens what is in the way and frees its hand by itself: write only what the operator asks for.
 Leave out what the operator says not to do. "it" is the thing named last; "there" the place named last.
 {conditionals}Several times: repeat N {{ }}. At the same time: both {{ }} and {{ }}.
@@ -21,15 +22,41 @@ A thing that is not listed, or something that no call can do: cannot("...")."""
 
 
 def messages(
-    toolset: Toolset, world: World, state: State, command: str, dialogue: Iterable[str] = ()
+    toolset: Toolset,
+    world: World,
+    state: State,
+    command: str,
+    dialogue: Iterable[str] = (),
+    shots: Iterable[tuple[str, str, str]] | None = None,
+    names: str = '',
 ) -> tuple[Message, ...]:
-    """Return the prompt of one command. Everything before the last message is the same for every command of this robot."""
-    shots: list[Message] = []
-    for said, code in examples(toolset, world):
-        shots += [Message('user', f'command: {said}'), Message('assistant', code)]
+    """
+    Return the prompt of one command. Everything before the last message is the same for every command of this robot.
+
+    Parameters
+    ----------
+    toolset, world, state :
+        What the robot can do, what there is and what is the case.
+    command : str
+        The operator's words.
+    dialogue : iterable of str
+        What was said before, one line a turn.
+    shots : iterable, optional
+        What `examples` returned; made anew where it is not given.
+    names : str
+        What `hint.hint` says of the command.
+
+    """
+    shown: list[Message] = []
+    for said, told, code in examples(toolset, world) if shots is None else shots:
+        shown += [Message('user', _asked(said, told)), Message('assistant', code)]
     earlier = ''.join(f'{turn}\n' for turn in dialogue)
-    last = f'now: {_now(world, state)}\n{earlier}command: {command}'
-    return (Message('system', system(toolset, world)), *shots, Message('user', last))
+    last = f'now: {_now(world, state)}\n{earlier}{_asked(command, names)}'
+    return (Message('system', system(toolset, world)), *shown, Message('user', last))
+
+
+def _asked(command: str, names: str) -> str:
+    return f'command: {command}\nnames: {names or "none"}'
 
 
 def system(toolset: Toolset, world: World) -> str:
@@ -38,7 +65,10 @@ def system(toolset: Toolset, world: World) -> str:
     conditionals = ''
     if reading:
         name = reading[0].name
-        conditionals = f'Depending on a reading: if {name}(...) > N {{ }} else {{ }}. Depending on the state: if at(...) == ... {{ }}.\n'
+        conditionals = (
+            f'Depending on a reading: if {name}(...) > N {{ }} else {{ }}. '
+            'Depending on the state: if at(...) == ... { }.\n'
+        )
     lines = [_RULES.format(conditionals=conditionals), 'calls:']
     calls: list[Tool | Intent] = [*toolset.intents.values(), *toolset.tools.values()]
     lines += [_signature(item) for item in calls]
@@ -86,9 +116,11 @@ def _now(world: World, state: State) -> str:
 
 
 # Examples, made from this robot's own names --------------------------------------------------------------------------
-def examples(toolset: Toolset, world: World) -> list[tuple[str, str]]:
-    """Return pairs of command and answer in this robot's own names; the same ones for every command."""
-    return _Examples(toolset, world).pairs()
+def examples(
+    toolset: Toolset, world: World, hint: Callable[[str], str] = lambda _: ''
+) -> tuple[tuple[str, str, str], ...]:
+    """Return command, names (see `hint.hint`) and answer in this robot's own names; the same ones for every command."""
+    return tuple((said, hint(said), code) for said, code in _Examples(toolset, world).pairs())
 
 
 class _Examples:
@@ -148,9 +180,22 @@ class _Examples:
         ]
         if objects and 'at' in self._world.functions:
             pairs.append((f'where is the {self._word(objects[-1])}?', f'answer(at({objects[-1]}))'))
+            pairs.append(('where are you?', f'answer(at({self._world.robot}))'))
+            place = self._world.group('places')[0]
+            pairs.append((f'what is at the {self._word(place)}?', f'answer(contents({place}))'))
+        pairs += self._state_question()
         pairs.append(('what can you do?', 'answer(tools)'))
         pairs.append((f'{verb} that thing', 'ask(object)' if objects else 'ask(task)'))
         return pairs
+
+    def _state_question(self) -> list[tuple[str, str]]:
+        """Return a question about a thing's state, "is the main valve open?": to be answered, not acted on."""
+        for function in self._world.functions.values():
+            things = sorted(function.of[0] - {self._world.robot}) if len(function.of) == 1 else []
+            if things and function.name != 'at':
+                value = sorted(function.value)[0]
+                return [(f'is the {self._word(things[0])} {value}?', f'answer({function.name}({things[0]}))')]
+        return []
 
     def _phrase(self, item: Tool | Intent) -> tuple[str, str]:
         """Return an order for this call and the call, each time with other values."""

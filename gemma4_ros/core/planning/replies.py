@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the planner says to people where it has no plan: sentences made by code from facts, never free text of a model."""
+"""What the planner says where it has no plan: sentences made by code from facts, never free text of a model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.planning import surface
 from gemma4_ros.core.planning.draft import Draft
+from gemma4_ros.core.planning.hint import contents
 from gemma4_ros.core.planning.mentions import Reading
 from gemma4_ros.core.tools import Intent, Tool, Toolset
 from gemma4_ros.core.world import World
@@ -42,6 +43,9 @@ class Replies:
             return f'I know these {query}: ' + ', '.join(self._said(item) for item in self._world.group(query)) + '.'
         name, _, rest = query.partition('(')
         subject = rest.removesuffix(')')
+        if name == 'contents':
+            things = ', '.join(self._said(item) for item in contents(subject, self._world, state))
+            return f'At {self._said(subject)}: {things or "nothing that I know of"}.'
         value = state.get((name, (subject,)))
         if value is None:
             return f'I do not know {name} of {self._said(subject)}.'
@@ -60,7 +64,8 @@ class Replies:
             :MAX_CHOICES
         ]
         return (
-            f'I do not know "{phrase}". What I know: {", ".join(self._said(item) for item in things)}. What do you mean?',
+            f'I do not know "{phrase}". What I know: {", ".join(self._said(item) for item in things)}. '
+            'What do you mean?',
             things,
         )
 

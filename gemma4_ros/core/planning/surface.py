@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compact surface: what the model writes, the grammar that binds it, and the parser that reads it back into a draft.
+"""The compact surface: what the model writes, the grammar that binds it, the parser that reads it into a draft.
 
 ::
 
@@ -17,7 +17,8 @@
     } and {
     ...
     }
-    answer(at(spare_filter))   answer(contents(storage))   ask(red_toolbox, blue_crate)   cannot("no such thing: ladder")
+    answer(at(spare_filter))   answer(contents(storage))
+    ask(red_toolbox, blue_crate)   cannot("no such thing: ladder")
 
 Only names and values that exist can be decoded: the grammar is built from the toolset and the world.
 """
@@ -59,52 +60,93 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """Which kinds of answer the grammar offers."""
+    """
+    Which kinds of answer the grammar offers.
+
+    ``names`` and ``numbers`` are those that the command speaks of (None: any): a call that wants another one cannot be
+    written, so that the model asks instead of guessing. ``values_said`` are values without a place in the world,
+    "ready" of a posture; where one of them is said, no other is offered.
+    """
 
     do: bool = True
     ask: bool = True
     cannot: bool = True
     answer: bool = True
+    branch: bool = True
+    loop: bool = True
+    both: bool = True
+    names: frozenset[str] | None = None
+    numbers: frozenset[float] | None = None
+    values_said: frozenset[str] = frozenset()
+
+    def values(self, arg: Arg, world: World) -> tuple[str, ...]:
+        """Return what may be written for an argument: names, or numbers as text; () where any number may."""
+        if arg.type == 'enum':
+            if self.names is None or len(arg.values) < 2:
+                return arg.values
+            fit = tuple(value for value in arg.values if value in self.names or value not in world.entities)
+            return tuple(v for v in fit if v in self.values_said and v not in world.entities) or fit
+        if self.numbers is None or arg.type == 'boolean':
+            return ()
+        numbers = (
+            n for n in sorted(self.numbers) if arg.low <= n <= arg.high and (arg.type == 'number' or n.is_integer())
+        )
+        return tuple(f'{number:.9g}' for number in numbers)
+
+    def offers(self, tool: Tool | Intent, world: World) -> bool:
+        """Say whether a call can be written with what the command names."""
+        if self.names is None:
+            return True
+        return all(
+            self.values(arg, world) or arg.type == 'boolean' or (arg.type != 'enum' and self.numbers is None)
+            for arg in tool.args.values()
+        )
 
 
 # Grammar -------------------------------------------------------------------------------------------------------------
 def grammar(toolset: Toolset, world: World, ways: Ways = Ways()) -> str:  # frozen
     """Return the llguidance Lark grammar of this toolset and world."""
-    rules: list[str] = []
-    starts = [
-        name
-        for name, offered in (('block', ways.do), ('ask', ways.ask), ('cannot', ways.cannot), ('answer', ways.answer))
-        if offered
-    ]
-    rules.append(f'start: {" | ".join(starts)}')
-    rules += ['block: item ("\\n" item)*']
-    items = ['call', 'loop', 'both']
     tools: list[Tool | Intent] = [*toolset.intents.values(), *toolset.tools.values()]
-    rules.append(f'call: {" | ".join(f"c_{tool.name}" for tool in tools)}')
-    rules += [_call_rule(tool) for tool in tools]
-    conditions = [_condition_rule(tool) for tool in readings(toolset)]
-    conditions += [f'"{name}(" of_{name} ") == " is_{name}' for name in queries(world)]
-    if conditions:
-        items.append('branch')
-        rules.append(f'condition: {" | ".join(conditions)}')
-        rules.append('branch: "if " condition " {\\n" block "\\n}" (" else {\\n" block "\\n}")?')
-    rules.append(f'item: {" | ".join(items)}')
-    rules.append('loop: "repeat " COUNT " {\\n" block "\\n}"')
-    rules.append('both: "both {\\n" block "\\n} and {\\n" block "\\n}"')
+    tools = [tool for tool in tools if ways.offers(tool, world)]
+    offered = {'block': ways.do and bool(tools), 'ask': ways.ask, 'cannot': ways.cannot, 'answer': ways.answer}
+    rules = [f'start: {" | ".join(name for name, is_offered in offered.items() if is_offered) or "ask"}']
+    if offered['block']:
+        rules += _block_rules(tools, toolset, world, ways)
     rules += _other_rules(world, ways)
     rules += _terminals(world)
     return '\n'.join(rules) + '\n'
 
 
-def _call_rule(tool: Tool | Intent) -> str:
-    parts = [_arg_rule(arg) for arg in tool.args.values()]
+def _block_rules(tools: list[Tool | Intent], toolset: Toolset, world: World, ways: Ways) -> list[str]:
+    rules = ['block: item ("\\n" item)*', f'call: {" | ".join(f"c_{tool.name}" for tool in tools)}']
+    rules += [_call_rule(tool, world, ways) for tool in tools]
+    items = ['call']
+    conditions = [_condition_rule(tool, ways) for tool in readings(toolset) if tool in tools]
+    conditions += [f'"{name}(" of_{name} ") == " is_{name}' for name in queries(world)]
+    conditions = [condition for condition in conditions if condition]
+    if conditions and ways.branch:
+        items.append('branch')
+        rules.append(f'condition: {" | ".join(conditions)}')
+        rules.append('branch: "if " condition " {\\n" block "\\n}" (" else {\\n" block "\\n}")?')
+    if ways.loop:
+        items.append('loop')
+        rules.append('loop: "repeat " COUNT " {\\n" block "\\n}"')
+    if ways.both:
+        items.append('both')
+        rules.append('both: "both {\\n" block "\\n} and {\\n" block "\\n}"')
+    rules.append(f'item: {" | ".join(items)}')
+    return rules
+
+
+def _call_rule(tool: Tool | Intent, world: World, ways: Ways) -> str:
+    parts = [_arg_rule(arg, ways.values(arg, world)) for arg in tool.args.values()]
     inside = ' ", " '.join(parts)
     return f'c_{tool.name}: "{tool.name}(" {inside} ")"' if inside else f'c_{tool.name}: "{tool.name}()"'
 
 
-def _arg_rule(arg: Arg) -> str:
-    if arg.type == 'enum':
-        return f'({" | ".join(_quoted(value) for value in arg.values)})'
+def _arg_rule(arg: Arg, values: tuple[str, ...]) -> str:
+    if values:
+        return f'({" | ".join(_quoted(value) for value in values)})'
     if arg.type == 'boolean':
         return '("true" | "false")'
     schema: dict[str, object] = {'type': arg.type, 'minimum': arg.low, 'maximum': arg.high}
@@ -115,11 +157,14 @@ def _arg_rule(arg: Arg) -> str:
     return '%json ' + _json(schema)
 
 
-def _condition_rule(tool: Tool) -> str:
+def _condition_rule(tool: Tool, ways: Ways) -> str:
     returned = main_return(tool)
     assert returned is not None
     if returned.type in ('number', 'integer'):
-        return f'c_{tool.name} OP NUMBER'
+        if ways.numbers is None:
+            return f'c_{tool.name} OP NUMBER'
+        said = [_quoted(f'{number:.9g}') for number in sorted(ways.numbers)]
+        return f'c_{tool.name} OP ({" | ".join(said)})' if said else ''
     if returned.type == 'boolean':
         return f'c_{tool.name} " == " ("true" | "false")'
     return f'c_{tool.name} (" == " | " != ") TEXT'

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The symbolic model: which step can run in which state, what it changes, and the cheapest way to a goal.
 
-Method: uniform-cost search (Dijkstra 1959) over state-variable assignments, restricted to actions that are relevant to the goal by
-backward closure over facts (the relevance analysis of Bonet and Geffner, "Planning as heuristic search", 2001).
+Method: uniform-cost search (Dijkstra 1959) over state-variable assignments, restricted to actions that are relevant to
+the goal by backward closure over facts (the relevance analysis of Bonet and Geffner, "Planning as heuristic search",
+2001).
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from dataclasses import dataclass
 from gemma4_ros.core.errors import CompletionError
 from gemma4_ros.core.facts import Fact, Pattern, State, Term, Variable
 from gemma4_ros.core.plan import Ref
+from gemma4_ros.core.planning import relaxed
 from gemma4_ros.core.tools import Tool, Toolset
 from gemma4_ros.core.world import World
 
 MAX_EXPANSIONS = 20_000
+# A search that has not ended after so many states is first asked whether it can: most end sooner.
+CHECKED_AFTER = 50
 # Seconds added to an irreversible step's cost, so that it is inserted only where nothing else leads to the goal.
 IRREVERSIBLE_COST_S = 120.0
 
@@ -53,7 +57,7 @@ class Missing:
 def merged(
     values: Mapping[Variable, str], changed: Iterable[Variable], reached: Mapping[Variable, str]
 ) -> dict[Variable, str]:
-    """Return ``values`` with the changed variables as they are in ``reached``; one that is not known there is not known."""
+    """Return ``values`` with the changed variables as in ``reached``; one that is not known there is not known."""
     result = dict(values)
     for variable in changed:
         if variable in reached:
@@ -125,6 +129,8 @@ class Symbolic:
             if not self.missing(patterns, current, binding):
                 return path, current
             done.add(current)
+            if len(done) == CHECKED_AFTER and self._out_of_reach(actions, patterns, binding, state):
+                return None
             for action in actions:
                 if self.missing(action.tool.needs, current, action.binding):
                     continue
@@ -132,6 +138,12 @@ class Symbolic:
                 if following not in done:
                     heapq.heappush(frontier, (cost + action.cost_s, next(counter), following, (*path, action)))
         return None
+
+    def _out_of_reach(
+        self, actions: Iterable[Action], patterns: Iterable[Pattern], binding: Mapping[str, str], state: State
+    ) -> tuple[Pattern, ...]:
+        bound = [(action.tool, action.binding) for action in actions]
+        return relaxed.out_of_reach(self.world, bound, patterns, binding, state)
 
     def _objects_of_interest(
         self, patterns: tuple[Pattern, ...], binding: Mapping[str, str], state: State
@@ -199,7 +211,9 @@ class Symbolic:
 
     def _first_unreachable(self, patterns: tuple[Pattern, ...], binding: Mapping[str, str], state: State) -> str:
         objects = self.world.group('objects')
-        for pattern in patterns:
-            if self._search((pattern,), binding, state, objects) is None:
+        actions = self._relevant(patterns, binding, objects)
+        never = self._out_of_reach(actions, patterns, binding, state)
+        for pattern in never[:1] or (patterns if len(patterns) > 1 else ()):
+            if never or self._search((pattern,), binding, state, objects) is None:
                 return str(self.missing((pattern,), state, binding)[0])
         return ' and '.join(str(item) for item in self.missing(patterns, state, binding))
