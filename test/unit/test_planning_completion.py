@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gemma4_ros.core.errors import CheckError, CompletionError, PlanError
-from gemma4_ros.core.facts import parse_fact
+from gemma4_ros.core.facts import State, parse_fact
 from gemma4_ros.core.plan import Plan, Sequence, Step
-from gemma4_ros.core.planning import surface
+from gemma4_ros.core.planning import surface, symbolic
 from gemma4_ros.core.planning.checks import check_plan
 from gemma4_ros.core.planning.completion import complete
 from gemma4_ros.core.planning.draft import Call, Draft, Loop
@@ -68,6 +68,42 @@ def test_what_completion_gives_can_be_carried_out(items, robot, crate):
     check_plan(completed.plan, CELL, state)
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(call=_calls(), forgotten=st.sets(st.sampled_from(sorted(CELL.world.initial)), max_size=8), holding=st.booleans())
+def test_what_is_out_of_reach_no_search_finds(call, forgotten, holding):
+    carried = [parse_fact(fact) for fact in ('holding(robot, blue_crate)', 'at(blue_crate, robot)') if holding]
+    known = CELL.world.initial.with_facts(carried)
+    state = State({variable: value for variable, value in known.items() if variable not in forgotten})
+    intent = CELL.toolset.intents.get(call.name)
+    patterns = intent.achieve if intent is not None else CELL.toolset.tool(call.name).needs
+    objects = tuple(item for item in CELL.world.group('objects') if item in {*call.args.values(), 'blue_crate'})
+    actions = CELL._relevant(patterns, call.args, objects)
+    never = CELL._out_of_reach(actions, patterns, call.args, state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(symbolic, 'CHECKED_AFTER', -1)  # nothing but the search
+        found = CELL._search(patterns, call.args, state, objects)
+    assert (found is None) == bool(never)  # in this world the relaxation is exact
+    if never:
+        with pytest.raises(CompletionError, match=r'nothing leads to .*\((not known|it is .*)\)$'):
+            CELL.reach(patterns, call.args, state)
+
+
+class _Counting(Symbolic):
+    count = 0
+
+    def missing(self, patterns, state, binding):
+        self.count += 1
+        return super().missing(patterns, state, binding)
+
+
+def test_what_cannot_be_is_found_out_without_a_long_search():
+    cell = _Counting(CELL.world, CELL.toolset)
+    state = State({key: value for key, value in CELL.world.initial.items() if key != ('at', ('red_toolbox',))})
+    with pytest.raises(CompletionError, match=r'^bring\(red_toolbox, pump\): nothing leads to at\(red_toolbox, pump\)'):
+        complete(cell, Draft('do', (Call('bring', {'object': 'red_toolbox', 'to': 'pump'}),)), 'bring', state)
+    assert cell.count < 5_000  # 38,000 by search alone
+
+
 def test_completion_drives_and_undocks_by_itself():
     draft = Draft('do', (Call('pick', {'object': 'red_toolbox'}),))
     plan = complete(CELL, draft, 'pick', CELL.world.initial).plan
@@ -87,8 +123,8 @@ def test_the_check_names_the_step_and_the_missing_fact():
 @pytest.mark.parametrize(('world_file', 'tools_file'), WORLDS)
 def test_the_grammar_compiles(world_file, tools_file):
     llguidance = pytest.importorskip('llguidance')
-    symbolic = _load(world_file, tools_file)
-    text = surface.grammar(symbolic.toolset, symbolic.world)
+    robot = _load(world_file, tools_file)
+    text = surface.grammar(robot.toolset, robot.world)
     grammar = llguidance.LLMatcher.grammar_from_lark(text)
     tokenizer = llguidance.LLTokenizer('byte')
     is_error, messages = llguidance.LLMatcher.validate_grammar_with_warnings(grammar, tokenizer)

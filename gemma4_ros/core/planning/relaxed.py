@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can never become true: tells at once that a search would fail.
 
-Method: the delete relaxation (Bonet and Geffner, "Planning as heuristic search", 2001). Actions only add values to variables and
-take none away; what cannot be reached so cannot be reached at all.
+Method: the delete relaxation (Bonet and Geffner, "Planning as heuristic search", 2001). Actions only add values to
+variables and take none away; what cannot be reached so cannot be reached at all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Bound = tuple[Tool, Mapping[str, str]]
 def out_of_reach(
     world: World, actions: Iterable[Bound], patterns: Iterable[Pattern], binding: Mapping[str, str], state: State
 ) -> tuple[Pattern, ...]:
-    """Return the patterns that no sequence of the actions makes true; there may be more that only together cannot be."""
+    """Return the patterns that no sequence of the actions makes true; more may be impossible only together."""
     values = _Values(world, state)
     rest = list(actions)
     while True:
