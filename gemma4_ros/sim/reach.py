@@ -70,7 +70,7 @@ def tuck(robot: Robot, phase: str, slowness: float) -> Steps:
     here = robot.arm.target
     if here == robot.home:
         return (yield from go(robot, robot.home, phase, slowness))
-    if here.pitch > 0.5 * DOWN:  # noqa: SIM108 - one long line otherwise
+    if here.pitch > 0.5 * DOWN:
         out = here.moved(radius=min(here.radius, INNER_M))
     else:
         out = here.moved(height=max(here.height, TRANSIT_M))
