@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gemma4_ros.core.errors import DraftError
 from gemma4_ros.core.planning import surface
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Together, calls
-from gemma4_ros.core.tools import Intent, Tool, Toolset, load_tools
+from gemma4_ros.core.tools import Arg, Intent, Tool, Toolset, load_tools
 from gemma4_ros.core.world import World, load_world
 
 llguidance = pytest.importorskip('llguidance')
@@ -25,53 +25,14 @@ FILES = [
     ('config/worlds/lab.yaml', 'config/tools/lab.yaml'),
     ('config/worlds/warehouse.yaml', 'config/tools/warehouse.yaml'),
 ]
-HALL = load_world(
-    """\
-world: "1"
-name: hall
-frame: map
-robot: {id: robot, doc: a cart}
-places: {door: {doc: the door}, rack: {doc: the rack}}
-objects: {box: {doc: a box, place: rack}, jar: {doc: a jar, place: rack}}
-equipment: {dial: {kind: gauge, doc: a dial, place: door, unit: bar}}
-functions:
-  at: {of: [[robot, objects]], value: [places, robot]}
-  near: {of: [[objects], [places]], value: ["yes", "no"]}
-  lamp: {of: [[robot]], value: [lit, dark]}
-initial: ["at(robot, door)", "lamp(robot, dark)"]
-""",
-    'hall.yaml',
-)
-COMMON = 'interface: {service: std_srvs/srv/Trigger, name: x}, goal: {}, needs: [], gives: []'
-COMMON += ', duration_s: {typical: 1, timeout: 2}'
-HALL_TOOLS = load_tools(
-    [
-        (
-            'hall_tools.yaml',
-            f"""\
-tools: "1"
-drive: {{doc: drive, args: {{to: {{enum: world.places}}}}, risk: motion, {COMMON}}}
-halt: {{doc: halt, args: {{}}, risk: read, {COMMON}}}
-grip: {{doc: grip, risk: motion, returns: {{held_n: {{field: h, type: number, unit: N}}}}, {COMMON},
-  args: {{item: {{enum: world.objects}}, force_n: {{type: number, min: -2.0, max: 7.5, step: 0.5, unit: N}}}}}}
-turn: {{doc: turn, args: {{times: {{type: integer, min: 1, max: 12, unit: "1"}}}}, risk: motion, {COMMON}}}
-tilt: {{doc: tilt, args: {{up: {{type: boolean}}}}, risk: motion, {COMMON}}}
-free: {{doc: free, args: {{share: {{type: number, min: 0.0, max: 1.0, unit: "1"}}}}, risk: motion, {COMMON}}}
-gauge: {{doc: read, args: {{dial: {{enum: world.equipment}}}}, risk: read,
-  returns: {{note: {{field: n, type: string}}, value: {{field: v, type: number, unit: $dial.unit}}}}, {COMMON}}}
-label: {{doc: read a label, args: {{item: {{enum: world.objects}}}}, risk: read,
-  returns: {{text: {{field: t, type: string}}}}, {COMMON}}}
-full: {{doc: look in, args: {{item: {{enum: world.objects}}}}, risk: read,
-  returns: {{full: {{field: f, type: boolean}}}}, {COMMON}}}
-count: {{doc: count, args: {{}}, risk: read, returns: {{found: {{field: f, type: integer, unit: "1"}}}}, {COMMON}}}
-intents:
-  bring:
-    {{doc: bring, args: {{item: {{enum: world.objects}}, to: {{enum: world.places}}}}, achieve: ["at($item, $to)"]}}
-""",
-        )
-    ],
-    HALL,
-)
+
+
+def _load(world_file: str, tools_file: str) -> tuple[Toolset, World]:
+    world = load_world((ROOT / world_file).read_text(encoding='utf-8'), world_file)
+    return load_tools([(tools_file, (ROOT / tools_file).read_text(encoding='utf-8'))], world), world
+
+
+HALL_TOOLS, HALL = _load('test/data/hall/world.yaml', 'test/data/hall/tools.yaml')
 
 
 def parse(text: str) -> Draft:
@@ -466,6 +427,23 @@ def test_without_readings_and_functions_there_are_no_conditions() -> None:
     assert not lets_through(grammar, 'if gauge(dial) > 1 {\nhalt()\n}')
 
 
+def test_a_question_is_left_where_nothing_else_is_and_where_nothing_is_to_choose_from() -> None:
+    nothing = surface.Ways(ask=False, cannot=False, answer=False, names=frozenset())
+    robot_only = World('hall', 'map', 'robot', {'robot': HALL.entities['robot']}, {}, {}, {}, HALL.initial)
+    for grammar in (compiled(Toolset({}), HALL, nothing), compiled(Toolset({}), robot_only)):
+        assert lets_through(grammar, 'ask(task)')
+        assert not lets_through(grammar, 'halt()')
+
+
+@pytest.mark.parametrize('number', [0.000012, 0.25, 7.0, 12345678.5, 1e15])
+def test_a_number_of_the_command_is_offered_as_the_parser_reads_it(number: float) -> None:
+    arg = Arg('force_n', 'number', low=0.0, high=1e15)
+    (text,) = surface.Ways(numbers=frozenset({number})).values(arg, HALL)
+    grammar = compiled(HALL_TOOLS, HALL, surface.Ways(numbers=frozenset({number})))
+    condition = f'if gauge(dial) > {text} {{\nhalt()\n}}'
+    assert lets_through(grammar, condition) and parse(condition).items[0].value == number  # type: ignore[union-attr]
+
+
 def test_what_is_at_a_place_is_asked_only_where_things_have_places() -> None:
     assert surface.places_with_contents(HALL) == ('door', 'rack')
     for functions in ({}, {'lamp': HALL.functions['lamp']}):
@@ -499,11 +477,6 @@ def _written(grammar: str, seed: int) -> str:
         assert matcher.consume_token(byte)
         data.append(byte)
     return ''
-
-
-def _load(world_file: str, tools_file: str) -> tuple[Toolset, World]:
-    world = load_world((ROOT / world_file).read_text(encoding='utf-8'), world_file)
-    return load_tools([(tools_file, (ROOT / tools_file).read_text(encoding='utf-8'))], world), world
 
 
 @pytest.mark.parametrize('index', range(-1, len(FILES)))

@@ -26,8 +26,9 @@ Only names and values that exist can be decoded: the grammar is built from the t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gemma4_ros.core.planning.draft import written
 from gemma4_ros.core.planning.parser import parse, write
 from gemma4_ros.core.planning.vocabulary import (
     ABOUT,
@@ -91,7 +92,7 @@ class Ways:
         numbers = (
             n for n in sorted(self.numbers) if arg.low <= n <= arg.high and (arg.type == 'number' or n.is_integer())
         )
-        return tuple(f'{number:.9g}' for number in numbers)
+        return tuple(_digits(number) for number in numbers)
 
     def offers(self, tool: Tool | Intent, world: World) -> bool:
         """Say whether a call can be written with what the command names."""
@@ -108,11 +109,12 @@ def grammar(toolset: Toolset, world: World, ways: Ways = Ways()) -> str:  # froz
     """Return the llguidance Lark grammar of this toolset and world."""
     tools: list[Tool | Intent] = [*toolset.intents.values(), *toolset.tools.values()]
     tools = [tool for tool in tools if ways.offers(tool, world)]
-    offered = {'block': ways.do and bool(tools), 'ask': ways.ask, 'cannot': ways.cannot, 'answer': ways.answer}
-    rules = [f'start: {" | ".join(name for name, is_offered in offered.items() if is_offered) or "ask"}']
+    offered = {'block': ways.do and bool(tools), 'cannot': ways.cannot, 'answer': ways.answer}
+    offered['ask'] = ways.ask or not any(offered.values())  # a question is always left
+    rules = [f'start: {" | ".join(name for name, is_offered in offered.items() if is_offered)}']
     if offered['block']:
         rules += _block_rules(tools, toolset, world, ways)
-    rules += _other_rules(world, ways)
+    rules += _other_rules(world, replace(ways, ask=offered['ask']))
     rules += _terminals(world)
     return '\n'.join(rules) + '\n'
 
@@ -163,7 +165,7 @@ def _condition_rule(tool: Tool, ways: Ways) -> str:
     if returned.type in ('number', 'integer'):
         if ways.numbers is None:
             return f'c_{tool.name} OP NUMBER'
-        said = [_quoted(f'{number:.9g}') for number in sorted(ways.numbers)]
+        said = [_quoted(_digits(number)) for number in sorted(ways.numbers)]
         return f'c_{tool.name} OP ({" | ".join(said)})' if said else ''
     if returned.type == 'boolean':
         return f'c_{tool.name} " == " ("true" | "false")'
@@ -173,8 +175,11 @@ def _condition_rule(tool: Tool, ways: Ways) -> str:
 def _other_rules(world: World, ways: Ways) -> list[str]:
     rules = []
     if ways.ask:
-        rules.append(f'thing: {" | ".join(_quoted(name) for name in things(world))}')
-        rules.append(f'ask: "ask(" ({" | ".join(_quoted(word) for word in UNCLEAR)} | thing (", " thing)+) ")"')
+        choices = [_quoted(word) for word in UNCLEAR]
+        if named := things(world):
+            rules.append(f'thing: {" | ".join(_quoted(name) for name in named)}')
+            choices.append('thing (", " thing)+')
+        rules.append(f'ask: "ask(" ({" | ".join(choices)}) ")"')
     if ways.cannot:
         rules.append('cannot: "cannot(\\"" REASON "\\")"')
     if ways.answer:
@@ -197,6 +202,10 @@ def _terminals(world: World) -> list[str]:
         lines.append(f'of_{name}: {" | ".join(_quoted(arg) for arg in sorted(function[0]))}')
         lines.append(f'is_{name}: {" | ".join(_quoted(value) for value in sorted(function[1]))}')
     return lines
+
+
+def _digits(number: float) -> str:
+    return written(float(f'{number:.9g}')).removesuffix('.0')
 
 
 def _quoted(text: str) -> str:
