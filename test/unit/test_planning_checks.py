@@ -91,7 +91,7 @@ def check(*nodes: Node, facts: tuple[str, ...] = FREE, budgets: Budgets | None =
         ),
         (
             (Parallel((drive(1, 'storage'), drive(2, 'control_desk')), 'all'),),
-            's2: two branches of a parallel change the',
+            "s2: two branches of a parallel use 'base' at once; put them in a sequence",
         ),
         ((Parallel((arm(1, 'stowed'), arm(2, 'stowed')), 'all'),), "use 'arm' at once; put them in a sequence"),
         ((If(ABOVE, arm(2, 'ready')),), 'refers to no earlier step'),
@@ -123,6 +123,24 @@ def test_branches_at_once_need_different_parts_of_the_robot() -> None:
     assert after.holds(parse_fact('at(robot, storage)')) and after.holds(parse_fact('arm(robot, ready)'))
     any_of = check(Parallel(nodes, 'any'))
     assert ('at', ('robot',)) not in any_of and ('arm', ('robot',)) not in any_of
+
+
+PHOTO = Step('s9', 'take_photo', {'target': 'pump'})
+THERE_AND_BACK = Sequence((drive(2, 'storage'), drive(3, 'pump')))
+
+
+@pytest.mark.parametrize('other', [drive(2, 'storage'), THERE_AND_BACK, If(ABOVE, drive(2, 'storage'))])
+@pytest.mark.parametrize('first', [True, False])
+def test_no_branch_changes_what_another_needs_meanwhile(other: Node, first: bool) -> None:
+    nodes = (PHOTO, other) if first else (other, PHOTO)
+    with pytest.raises(CheckError, match=r"get in each other's way: one changes at\(robot\), which another needs; put"):
+        check(GAUGE, Parallel(nodes, 'all'))
+
+
+def test_branches_at_once_may_need_the_same() -> None:
+    nodes = (Step('s1', 'take_photo', {'target': 'main_valve'}), Step('s2', 'close_valve', {'valve': 'main_valve'}))
+    after = check(Parallel(nodes, 'all'), facts=('docked(robot, no)', 'at(robot, valve_station)'))
+    assert after.holds(parse_fact('valve(main_valve, closed)'))
 
 
 def test_budgets_count_repetitions() -> None:
@@ -163,8 +181,6 @@ def test_what_one_of_several_branches_may_change_is_not_known_after_them() -> No
     for node in (Parallel((maybe, arm(3, 'ready')), 'all'), Parallel((arm(3, 'ready'), maybe), 'all')):
         after = check(node)
         assert ('at', ('robot',)) not in after and after.holds(parse_fact('arm(robot, ready)'))
-    with pytest.raises(CheckError, match='change the same'):
-        check(Parallel((maybe, drive(3, 'storage')), 'all'))
 
 
 @pytest.mark.parametrize('levels', range(4, 16))
@@ -233,6 +249,12 @@ def test_a_loop_stays_a_loop_only_where_every_round_is_the_same() -> None:
     assert tools(differs) == ['navigate_to', *['take_photo'] * 4]
     with pytest.raises(CompletionError, match='everything asked for is the case already'):
         completed('bring(sample_bottle, pump)', *FREE)
+
+
+def test_nobody_drives_away_while_a_photograph_is_taken() -> None:
+    plan = completed('both {\nnavigate_to(storage)\n} and {\ntake_photo(pump)\n}', *FREE)
+    assert tools(plan) == ['navigate_to', 'navigate_to', 'take_photo']
+    assert not [node for _, node in walk(plan.root) if isinstance(node, Parallel)]
 
 
 def test_things_at_once_that_need_the_same_part_are_done_in_turn() -> None:

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gemma4_ros.core import documents
 from gemma4_ros.core.errors import CheckError
@@ -56,7 +55,7 @@ def check_plan(plan: Plan, symbolic: Symbolic, state: State, budgets: Budgets = 
         raise CheckError(f'the plan takes {steps} steps; at most {budgets.steps} are allowed; ask for less at once')
     if seconds > budgets.time_s:
         raise CheckError(f'the plan takes about {seconds:.0f} s; at most {budgets.time_s:.0f} s are allowed')
-    return _run(plan.root, symbolic, state)
+    return run(plan.root, symbolic, state)
 
 
 def check_values(plan: Plan, toolset: Toolset, world: World) -> None:
@@ -130,64 +129,97 @@ def _cost(node: Node, toolset: Toolset) -> tuple[float, int]:
 
 
 # Symbolic run --------------------------------------------------------------------------------------------------------
-def _run(node: Node, symbolic: Symbolic, state: State) -> State:
+@dataclass(slots=True)
+class _Touched:
+    """The parts of the robot that steps use, the variables that they look at, and those that they set."""
+
+    resources: set[str] = field(default_factory=set)
+    reads: set[Variable] = field(default_factory=set)
+    writes: set[Variable] = field(default_factory=set)
+
+    def add(self, other: _Touched) -> None:
+        self.resources |= other.resources
+        self.reads |= other.reads
+        self.writes |= other.writes
+
+    def hinders(self, other: _Touched) -> str:
+        """Say why it must not be at the same time as another, as Graphplan's mutual exclusion; empty where it may."""
+        if shared := self.resources & other.resources:
+            return f'use {min(shared)!r} at once'
+        if self.writes & other.writes:
+            return 'change the same thing'
+        for one, two in ((self, other), (other, self)):
+            if hit := one.writes & two.reads:
+                name, args = min(hit)
+                return f"get in each other's way: one changes {name}({', '.join(args)}), which another needs"
+        return ''
+
+
+def run(node: Node, symbolic: Symbolic, state: State) -> State:
+    """Return the facts that hold after a node whatever happens; raise CheckError where a step of it cannot run."""
+    return _run(node, symbolic, state, _Touched())
+
+
+def _run(node: Node, symbolic: Symbolic, state: State, touched: _Touched) -> State:
     match node:
         case Step():
-            return _run_step(node, symbolic, state)
+            return _run_step(node, symbolic, state, touched)
         case Sequence():
             for child in node.children:
-                state = _run(child, symbolic, state)
+                state = _run(child, symbolic, state, touched)
             return state
         case Repeat():
             for _ in range(node.times):
-                before, state = state, _run(node.child, symbolic, state)
+                before, state = state, _run(node.child, symbolic, state, touched)
                 if state == before:  # so is every further round
                     break
             return state
         case Parallel():
-            return _run_parallel(node, symbolic, state)
+            return _run_parallel(node, symbolic, state, touched)
         case Fallback():
-            return _run_alternatives(node.children, symbolic, state)
+            return _run_alternatives(node.children, symbolic, state, touched)
         case If():
             branches = (node.then,) if node.otherwise is None else (node.then, node.otherwise)
-            return _run_alternatives(branches, symbolic, state, may_skip=node.otherwise is None)
+            return _run_alternatives(branches, symbolic, state, touched, may_skip=node.otherwise is None)
 
 
-def _run_step(step: Step, symbolic: Symbolic, state: State) -> State:
+def _run_step(step: Step, symbolic: Symbolic, state: State, touched: _Touched) -> State:
     tool: Tool = symbolic.toolset.tool(step.tool)
     binding = symbolic.binding(step.args)
     missing = symbolic.missing(tool.needs, state, binding)
     if missing:
         raise CheckError(f'{step.id}: {step} cannot run: it needs {missing[0]}')
+    facts = [symbolic.world.ground(pattern, state, binding) for pattern in tool.gives]
+    touched.resources.update(tool.resources)
+    touched.reads |= symbolic.looked_at((*tool.needs, *tool.gives), state, binding)
+    touched.writes.update(fact.variable for fact in facts if fact is not None)
     return symbolic.apply(tool, binding, state)
 
 
-def _run_alternatives(branches: tuple[Node, ...], symbolic: Symbolic, state: State, *, may_skip: bool = False) -> State:
-    results = [_run(branch, symbolic, state) for branch in branches]
+def _run_alternatives(
+    branches: tuple[Node, ...], symbolic: Symbolic, state: State, touched: _Touched, *, may_skip: bool = False
+) -> State:
+    results = [_run(branch, symbolic, state, touched) for branch in branches]
     if may_skip:
         results.append(state)
     common = set(results[0].items()).intersection(*(set(result.items()) for result in results[1:]))
     return State(dict(common))
 
 
-def _run_parallel(node: Parallel, symbolic: Symbolic, state: State) -> State:
-    used: list[set[str]] = []
+def _run_parallel(node: Parallel, symbolic: Symbolic, state: State, touched: _Touched) -> State:
     changes = dict(state)
-    touched: set[Variable] = set()
+    others: list[_Touched] = []
     for child in node.children:
-        inner = [item for _, item in walk(child) if isinstance(item, Step)]
-        used.append({resource for step in inner for resource in symbolic.toolset.tool(step.tool).resources})
-        reached = _run(child, symbolic, state)
-        changed = {variable for variable in (*state, *reached) if state.get(variable) != reached.get(variable)}
-        if touched & changed:
-            raise CheckError(f'{inner[0].id}: two branches of a parallel change the same thing')
-        touched |= changed
+        own = _Touched()
+        reached = _run(child, symbolic, state, own)
+        reason = next((reason for other in others if (reason := other.hinders(own))), '')
+        if reason:
+            first = next(step for _, step in walk(child) if isinstance(step, Step))
+            raise CheckError(f'{first.id}: two branches of a parallel {reason}; put them in a sequence')
+        others.append(own)
+        touched.add(own)
+        changed = [variable for variable in (*state, *reached) if state.get(variable) != reached.get(variable)]
         changes = merged(changes, changed, reached)
-    for a, b in itertools.combinations(range(len(used)), 2):
-        if used[a] & used[b]:
-            raise CheckError(
-                f'two branches of a parallel use {sorted(used[a] & used[b])[0]!r} at once; put them in a sequence'
-            )
     if node.policy == 'any':
         return State(dict(state.items() & changes.items()))
     return State(changes)
@@ -204,7 +236,7 @@ def simulate(plan: Plan, symbolic: Symbolic, state: State, decide: dict[str, boo
         match node:
             case Step():
                 trace.append(node)
-                return _run_step(node, symbolic, now)
+                return _run_step(node, symbolic, now, _Touched())
             case If():
                 chosen = node.then if decide.get(str(node.condition.ref), True) else node.otherwise
                 return now if chosen is None else run(chosen, now)

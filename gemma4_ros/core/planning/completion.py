@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gemma4_ros.core.errors import CompletionError, PlanError
-from gemma4_ros.core.facts import State, Variable
+from gemma4_ros.core.errors import CheckError, CompletionError, PlanError
+from gemma4_ros.core.facts import State
 from gemma4_ros.core.plan import (
     MAX_STEPS,
     Condition,
@@ -22,8 +22,9 @@ from gemma4_ros.core.plan import (
     Step,
     walk,
 )
+from gemma4_ros.core.planning import checks
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Op, Together
-from gemma4_ros.core.planning.symbolic import Action, Symbolic, merged
+from gemma4_ros.core.planning.symbolic import Action, Symbolic
 from gemma4_ros.core.tools import return_unit
 
 _NEGATED: dict[Op, Op] = {'<': '>=', '<=': '>', '>': '<=', '>=': '<', '==': '!=', '!=': '=='}
@@ -133,15 +134,11 @@ def _call(symbolic: Symbolic, run: _Run, call: Call, state: State) -> tuple[list
 
 
 def _is_past(symbolic: Symbolic, call: Call, state: State) -> bool:
-    """Say whether a step's result holds while what it needs does not: nobody docks in order to undock."""
+    """Say whether a step's first result holds while what it needs does not: nobody docks in order to undock."""
     tool = symbolic.toolset.tools.get(call.name)
-    binding = symbolic.binding(call.args)
-    return (
-        tool is not None
-        and bool(tool.gives)
-        and not symbolic.missing(tool.gives, state, binding)
-        and bool(symbolic.missing(tool.needs, state, binding))
-    )
+    if tool is None or tool.args or not tool.gives:
+        return False
+    return not symbolic.missing(tool.gives[:1], state, {}) and bool(symbolic.missing(tool.needs, state, {}))
 
 
 def _is_settled(symbolic: Symbolic, call: Call, state: State) -> bool:
@@ -229,26 +226,17 @@ def _loop(symbolic: Symbolic, run: _Run, item: Loop, state: State) -> tuple[list
 
 
 def _together(symbolic: Symbolic, run: _Run, item: Together, state: State) -> tuple[list[Node], State]:
-    mark, notes = run.count, len(run.notes)
-    branches = [_items(symbolic, run, branch, state) for branch in item.branches]
-    used = [_resources(symbolic, nodes) for nodes, _ in branches]
-    if all(not (a & b) for index, a in enumerate(used) for b in used[index + 1 :]) and all(
-        nodes for nodes, _ in branches
-    ):
-        changes: dict[Variable, str] = dict(state)
-        for _, reached in branches:
-            changed = [variable for variable in (*state, *reached) if state.get(variable) != reached.get(variable)]
-            changes = merged(changes, changed, reached)
-        return [Parallel(tuple(_one(nodes) for nodes, _ in branches), 'all')], State(changes)
+    mark, notes, reason = run.count, len(run.notes), 'one of them is the case already'
+    branches = [_items(symbolic, run, branch, state)[0] for branch in item.branches]
+    if all(branches):
+        node = Parallel(tuple(_one(nodes) for nodes in branches), 'all')
+        try:
+            return [node], checks.run(node, symbolic, state)
+        except CheckError as error:
+            reason = str(error).partition(': ')[2]
     run.count = mark
-    del run.notes[notes:]
-    run.notes.append('the branches need the same part of the robot: done one after the other')
+    run.notes[notes:] = [f'done one after the other: {reason}']
     return _items(symbolic, run, tuple(part for branch in item.branches for part in branch), state)
-
-
-def _resources(symbolic: Symbolic, nodes: list[Node]) -> set[str]:
-    steps = [inner for node in nodes for _, inner in walk(node) if isinstance(inner, Step)]
-    return {resource for step in steps for resource in symbolic.toolset.tool(step.tool).resources}
 
 
 def _one(nodes: list[Node]) -> Node:

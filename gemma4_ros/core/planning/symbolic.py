@@ -54,6 +54,20 @@ class Missing:
         return f'{self.fact}' + (f' (it is {self.is_now})' if self.is_now is not None else ' (not known)')
 
 
+class _Watched(State):
+    """A state that remembers which variables were looked at."""
+
+    __slots__ = ('seen',)
+
+    def __init__(self, values: Mapping[Variable, str]) -> None:
+        super().__init__(values)
+        self.seen: set[Variable] = set()
+
+    def __getitem__(self, key: Variable) -> str:
+        self.seen.add(key)
+        return super().__getitem__(key)
+
+
 def merged(
     values: Mapping[Variable, str], changed: Iterable[Variable], reached: Mapping[Variable, str]
 ) -> dict[Variable, str]:
@@ -87,6 +101,12 @@ class Symbolic:
             if fact is None or not state.holds(fact):
                 result.append(Missing(pattern, fact, state.get(fact.variable) if fact is not None else None))
         return tuple(result)
+
+    def looked_at(self, patterns: Iterable[Pattern], state: State, binding: Mapping[str, str]) -> set[Variable]:
+        """Return the variables on which it depends in ``state`` whether the patterns hold."""
+        watched = _Watched(state)
+        facts = [self.world.ground(pattern, watched, binding) for pattern in patterns]
+        return watched.seen | {fact.variable for fact in facts if fact is not None}
 
     def apply(self, tool: Tool, binding: Mapping[str, str], state: State) -> State:
         """Return the state after the tool; the tool's needs are not checked here."""
