@@ -102,6 +102,7 @@ class Clauses:
             if not enums or any(named & set(values) for values in enums):
                 fit.append(name)
         has_names = any(start <= mention.start < end for mention in reading.mentions)
+        has_names = has_names or bool({'it', 'them', 'there'} & set(reading.words[start:end]))
         return tuple(fit) if fit or not has_names else tuple(tools)
 
     def _longest(self, name: str, stems: tuple[str, ...]) -> int:

@@ -25,7 +25,7 @@ from gemma4_ros.core.plan import (
 from gemma4_ros.core.planning import checks
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Op, Together
 from gemma4_ros.core.planning.symbolic import Action, Symbolic
-from gemma4_ros.core.tools import return_unit
+from gemma4_ros.core.tools import Tool, return_unit
 
 _NEGATED: dict[Op, Op] = {'<': '>=', '<=': '>', '>': '<=', '>=': '<', '==': '!=', '!=': '=='}
 
@@ -110,7 +110,7 @@ def _items(symbolic: Symbolic, run: _Run, items: tuple[Item, ...], state: State)
 def _call(symbolic: Symbolic, run: _Run, call: Call, state: State) -> tuple[list[Node], State]:
     run.next_call()
     binding = symbolic.binding(call.args)
-    if _is_past(symbolic, call, state):
+    if is_past(symbolic, symbolic.toolset.tools.get(call.name), state):
         run.notes.append(f'{call}: is so already')
         return [], state
     intent = symbolic.toolset.intents.get(call.name)
@@ -133,9 +133,8 @@ def _call(symbolic: Symbolic, run: _Run, call: Call, state: State) -> tuple[list
     return nodes, after
 
 
-def _is_past(symbolic: Symbolic, call: Call, state: State) -> bool:
-    """Say whether a step's first result holds while what it needs does not: nobody docks in order to undock."""
-    tool = symbolic.toolset.tools.get(call.name)
+def is_past(symbolic: Symbolic, tool: Tool | None, state: State) -> bool:
+    """Say whether a tool's first result holds while what it needs does not: nobody docks in order to undock."""
     if tool is None or tool.args or not tool.gives:
         return False
     return not symbolic.missing(tool.gives[:1], state, {}) and bool(symbolic.missing(tool.needs, state, {}))

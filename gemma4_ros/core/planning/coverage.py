@@ -58,8 +58,10 @@ def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | 
     "everything in storage" the objects there. What is named only to be left alone does not count.
     """
     words = set(reading.words)
-    if words & _OPEN or reading.unknown:
+    is_open = words & _OPEN and ' same time ' not in f' {" ".join(reading.words)} '
+    if is_open or reading.unknown:
         return None
+    left_alone = {item for mention in reading.mentions if mention.is_negated for item in mention.ids}
     named = {item for mention in reading.mentions if not mention.is_negated for item in mention.ids}
     places = {place for item in named if (place := world.place_of(state, item)) is not None}
     places |= {place for item in named if (place := world.entities[item].place)}
@@ -71,7 +73,9 @@ def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | 
     for mention in reading.mentions:
         before = set(reading.words[max(0, mention.start - 3) : mention.start])
         if before & _WHOLE:
-            found |= {item for item in world.group('objects') if world.place_of(state, item) in mention.ids}
+            found |= {
+                item for item in world.group('objects') if world.place_of(state, item) in mention.ids
+            } - left_alone
     return frozenset(found)
 
 

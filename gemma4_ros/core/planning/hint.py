@@ -35,7 +35,8 @@ def _said(mention: Mention, reading: Reading, world: World, state: State) -> str
     before = reading.words[max(0, mention.start - 3) : mention.start]
     ids = mention.ids
     if len(ids) == 1 and world.entities[ids[0]].group == 'places' and {'everything', 'all'} & set(before):
-        things = contents(ids[0], world, state)
+        left_alone = {item for other in reading.mentions if other.is_negated for item in other.ids}
+        things = [item for item in contents(ids[0], world, state) if item not in left_alone]
         said = ' '.join(before[before.index('in') :]) if 'in' in before else 'at'
         return f'everything {said} {mention.text} = {", ".join(things)}'
     text = f'{mention.text} = {" or ".join(ids[:_MOST])}'
@@ -57,6 +58,22 @@ def _deictic(reading: Reading, world: World, state: State) -> list[str]:
     here = world.place_of(state, world.robot)
     if 'here' in reading.words and here is not None:
         found.append(f'here = {here}')
+    text = f' {" ".join(reading.words)} '
+    returns = [
+        phrase for phrase in ('come back', 'return', 'go back') if f' {phrase} ' in text or f' {phrase} here ' in text
+    ]
+    places = (
+        {
+            i
+            for m in reading.mentions
+            for i in m.ids
+            if world.entities[i].group == 'places' and m.start > reading.words.index(returns[0].split()[0])
+        }
+        if returns
+        else set()
+    )
+    if returns and not places and here is not None:
+        found.append(f'{returns[0]} = {here}')
     if 'back' in reading.words:
         objects = [
             i

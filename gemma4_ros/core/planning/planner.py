@@ -13,10 +13,11 @@ from gemma4_ros.core.plan import Plan, plan_sha256, plan_to_bytes
 from gemma4_ros.core.planning import command, coverage, english, prompts, surface
 from gemma4_ros.core.planning.checks import Budgets, check_plan
 from gemma4_ros.core.planning.clauses import Clauses
-from gemma4_ros.core.planning.completion import complete
-from gemma4_ros.core.planning.draft import Draft
+from gemma4_ros.core.planning.completion import complete, is_past
+from gemma4_ros.core.planning.draft import Draft, Item
 from gemma4_ros.core.planning.hint import hint
 from gemma4_ros.core.planning.mentions import Lexicon, Reading
+from gemma4_ros.core.planning.parts import parts
 from gemma4_ros.core.planning.replies import MAX_CHOICES, Replies
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.ports import GenerateRequest, LanguageModel, Message, never
@@ -192,12 +193,47 @@ class Planner:
                 Message('user', f'wrong: {reason}. Write the whole answer again.'),
             )
         turn.effort.repairs -= 1
-        return self._give_up(turn, gap, reason, draft_text)
+        outcome = None if has_dialogue else self._by_parts(turn)
+        return outcome or self._give_up(turn, gap, reason, draft_text)
+
+    def _by_parts(self, turn: _Turn) -> Outcome | None:
+        """Draft order by order, as a small model loses one of several; None where that is not right either."""
+        orders = parts(turn.reading, self._clauses, self._lexicon)
+        if not orders or turn.reading.unknown:
+            return None
+        items: list[Item] = []
+        texts: list[str] = []
+        for index, order in enumerate(orders):
+            reading = self._lexicon.read(order)
+            if any(clause.unknown_verb for clause in self._clauses.read(reading, self._lexicon.known)):
+                return None
+            turn.on_phase('repair', f'order {index + 1} of {len(orders)}: {order}')
+            earlier = (f'before: {", ".join(orders[:index])}',) if index else ()
+            ways = self._ways(
+                turn if {'it', 'them', 'there', 'that'} & set(reading.words) else replace(turn, reading=reading)
+            )
+            texts.append(self._generate(turn, self._messages(order, turn.state, earlier), _only_do(ways)))
+            try:
+                draft = surface.parse(texts[-1], self.toolset, self.world)
+            except DraftError:
+                return None
+            if draft.kind != 'do':
+                return None
+            items += draft.items
+        turn.notes.append(f'drafted order by order: {"; ".join(orders)}')
+        try:
+            outcome, _ = self._complete(turn, Draft('do', tuple(items)), '\n'.join(texts), False, MAX_REPAIRS)
+        except (CompletionError, CheckError, PlanError):
+            return None
+        return outcome
 
     def _ways(self, turn: _Turn) -> surface.Ways:
         """Return what the command leaves to choose: names, numbers, conditions and repetition if it speaks of such."""
         words = set(turn.reading.words)
+        spoken = {name for clause in self._clauses.read(turn.reading) for name in clause.spoken}
+        past = {tool.name for tool in self.toolset.tools.values() if is_past(self.symbolic, tool, turn.state)}
         return surface.Ways(
+            without=frozenset(past - spoken),
             branch=bool(words & english.CONDITIONS),
             loop=bool(words & english.COUNTS or any(2 <= number <= 20 for number in turn.reading.numbers)),
             both=bool(words & english.TOGETHER),
@@ -219,6 +255,18 @@ class Planner:
                 if arg.type == 'enum' and not ways.values(arg, self.world):
                     return arg.values[:MAX_CHOICES]
         return ()
+
+    def _is_clear(self, turn: _Turn) -> bool:
+        """Say whether the words tell what to do with what: a question back would only annoy."""
+        reading, ways = turn.reading, self._ways(turn)
+        items: dict[str, Tool | Intent] = {**self.toolset.intents, **self.toolset.tools}
+        spoken = [clause.spoken for clause in self._clauses.read(reading) if clause.spoken]
+        return (
+            bool(spoken and reading.mentions)
+            and all(any(ways.offers(items[name], self.world) for name in names) for names in spoken)
+            and not coverage.ambiguous(reading, self.world, turn.state)
+            and not {'it', 'them', 'this', 'that', 'thing', 'stuff'} & set(reading.words)
+        )
 
     def _generate(self, turn: _Turn, messages: tuple[Message, ...], ways: surface.Ways) -> str:
         answer = self.model.generate(
@@ -265,6 +313,8 @@ class Planner:
             return replace(ways, answer=False), 'it is no question'
         if not ways.do or turn.reading.unknown:
             return None
+        if draft.kind == 'ask' and ways.ask and self._is_clear(turn):
+            return replace(ways, ask=False), 'nothing is unclear'
         is_named = bool(turn.reading.mentions) and any(clause.spoken for clause in self._clauses.read(turn.reading))
         if draft.kind == 'cannot' and ways.cannot and is_named:
             return replace(ways, cannot=False), 'it can be done with the calls listed'
@@ -288,6 +338,10 @@ class Planner:
         return Outcome(
             'cannot', self._replies.no_plan(reason), draft=draft_text, notes=tuple(turn.notes), effort=turn.effort
         )
+
+
+def _only_do(ways: surface.Ways) -> surface.Ways:
+    return replace(ways, ask=False, answer=False, cannot=False, branch=False, loop=False, both=False)
 
 
 def _asks(text: str) -> bool:

@@ -66,7 +66,7 @@ class Ways:
 
     ``names`` and ``numbers`` are those that the command speaks of (None: any): a call that wants another one cannot be
     written, so that the model asks instead of guessing. ``values_said`` are values without a place in the world,
-    "ready" of a posture; where one of them is said, no other is offered.
+    "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out.
     """
 
     do: bool = True
@@ -79,13 +79,14 @@ class Ways:
     names: frozenset[str] | None = None
     numbers: frozenset[float] | None = None
     values_said: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
 
     def values(self, arg: Arg, world: World) -> tuple[str, ...]:
         """Return what may be written for an argument: names, or numbers as text; () where any number may."""
         if arg.type == 'enum':
-            if self.names is None or len(arg.values) < 2:
+            if len(arg.values) < 2:
                 return arg.values
-            fit = tuple(value for value in arg.values if value in self.names or value not in world.entities)
+            fit = tuple(v for v in arg.values if self.names is None or v in self.names or v not in world.entities)
             return tuple(v for v in fit if v in self.values_said and v not in world.entities) or fit
         if self.numbers is None or arg.type == 'boolean':
             return ()
@@ -96,6 +97,8 @@ class Ways:
 
     def offers(self, tool: Tool | Intent, world: World) -> bool:
         """Say whether a call can be written with what the command names."""
+        if tool.name in self.without:
+            return False
         if self.names is None:
             return True
         return all(
