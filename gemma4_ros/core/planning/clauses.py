@@ -130,7 +130,11 @@ class Clauses:
         clauses, items = self.read(reading, known), calls(draft.items)
         words = set(reading.words)
         found = [
-            Gap(f'add {" or ".join(clause.tools[:3])} for {clause.text!r}', is_missing=True)
+            Gap(
+                f'add {" or ".join(clause.tools[:3])} for {clause.text!r}',
+                people=f'no step does {clause.text!r}',
+                is_missing=True,
+            )
             for clause in clauses
             if self.left_out(clause, items)
         ]

@@ -29,6 +29,8 @@ class Gap:
     reason: str
     choices: tuple[str, ...] = ()
     unknown: str = ''
+    people: str = ''
+    """The reason for the operator, where the one for the model would not do."""
     is_missing: bool = False
     """Something said is not there, which an earlier turn cannot explain."""
 
@@ -224,6 +226,8 @@ def _constants(items: tuple[Item, ...], toolset: Toolset) -> set[str]:
             achieved = {pattern.name for pattern in intent.achieve}
             means = [t for t in toolset.tools.values() if not intent.args and achieved & {p.name for p in t.gives}]
             patterns = (*patterns, *intent.achieve, *(p for t in means for p in (*t.needs, *t.gives)))
+        held = {pattern for pattern in (tool.gives if tool is not None else ()) if pattern.name == 'at'}
+        patterns = tuple(pattern for pattern in patterns if pattern not in held)  # undocking is no way to the dock
         names |= {term.head for pattern in patterns for term in (*pattern.args, pattern.value)}
     return names
 

@@ -16,8 +16,10 @@ from gemma4_ros.core.planning.checks import simulate
 from gemma4_ros.core.planning.planner import Outcome
 from gemma4_ros.core.planning.symbolic import Symbolic
 
+__all__ = ['OPS', 'judge', 'judge_trace', 'matches']
+
 _PATTERN = re.compile(r'([a-z][a-z0-9_]*)(?:\((.*)\))?')
-_OPS = {
+OPS = {
     '<': lambda a, b: a < b,
     '<=': lambda a, b: a <= b,
     '>': lambda a, b: a > b,
@@ -54,7 +56,7 @@ def _judge_runs(expect: Mapping[str, Any], plan: Plan, symbolic: Symbolic, state
     refs = sorted({str(node.condition.ref) for _, node in walk(plan.root) if isinstance(node, If)})
     for outcomes in itertools.product((True, False), repeat=min(len(refs), 4)):
         final, trace = simulate(plan, symbolic, state, dict(zip(refs, outcomes, strict=False)))
-        wrong = _judge_trace(expect, final, trace, state, symbolic)
+        wrong = judge_trace(expect, final, trace, state, symbolic)
         if wrong:
             return wrong
     return ''
@@ -69,7 +71,7 @@ def _judge_branches(expect: Mapping[str, Any], plan: Plan, symbolic: Symbolic, s
     is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
     samples = (threshold + 1e-6, threshold - 1e-6) if is_number else (threshold, _other(threshold))
     for sample in samples:
-        holds = bool(_OPS[wanted['op']](sample, threshold))
+        holds = bool(OPS[wanted['op']](sample, threshold))
         branch = {
             **{k: v for k, v in expect.items() if k in ('never', 'max_steps', 'unchanged')},
             **wanted['then' if holds else 'else'],
@@ -77,9 +79,9 @@ def _judge_branches(expect: Mapping[str, Any], plan: Plan, symbolic: Symbolic, s
         decide = {str(node.condition.ref): _decide(node, sample) for node in nodes}
         final, trace = simulate(plan, symbolic, state, decide)
         for pattern in wanted.get('after', ()):
-            if not any(_matches(pattern, step) for step in trace):
+            if not any(matches(pattern, step) for step in trace):
                 return f'{pattern} is missing'
-        wrong = _judge_trace(branch, final, trace, state, symbolic)
+        wrong = judge_trace(branch, final, trace, state, symbolic)
         if wrong:
             return f'reading {sample!r}: {wrong}'
     return ''
@@ -93,24 +95,25 @@ def _decide(node: If, sample: Any) -> bool:
     value = node.condition.value
     if isinstance(sample, str) != isinstance(value, str):
         return False
-    return bool(_OPS[node.condition.op](sample, value))
+    return bool(OPS[node.condition.op](sample, value))
 
 
-def _judge_trace(
+def judge_trace(
     expect: Mapping[str, Any], final: State, trace: tuple[Step, ...], start: State, symbolic: Symbolic
 ) -> str:
+    """Return '' where one run ended as expected, else what is wrong: its goal, steps, counts, and what it may not change."""
     goal = [parse_fact(text) for text in expect.get('goal', ())]
     for fact in goal:
         if not final.holds(fact):
             return f'{fact} does not hold at the end (it is {final.get(fact.variable)})'
     position = 0
     for pattern in expect.get('steps', ()):
-        found = next((i for i in range(position, len(trace)) if _matches(pattern, trace[i])), None)
+        found = next((i for i in range(position, len(trace)) if matches(pattern, trace[i])), None)
         if found is None:
             return f'{pattern} is missing, or comes too early'
         position = found + 1
     for pattern in expect.get('never', ()):
-        bad = next((step for step in trace if _matches(pattern, step)), None)
+        bad = next((step for step in trace if matches(pattern, step)), None)
         if bad is not None:
             return f'{bad} must not be there'
     wrong = _judge_counts(expect, trace)
@@ -139,7 +142,8 @@ def _judge_unchanged(final: State, start: State, goals: set[tuple[str, tuple[str
     return ''
 
 
-def _matches(pattern: str, step: Step) -> bool:
+def matches(pattern: str, step: Step) -> bool:
+    """Say whether a step is one of a pattern, ``pick(object=blue_crate)``."""
     match = _PATTERN.fullmatch(pattern.strip())
     if match is None or match[1] != step.tool:
         return False

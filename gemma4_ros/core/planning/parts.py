@@ -30,17 +30,18 @@ def parts(reading: Reading, clauses: Clauses, lexicon: Lexicon) -> tuple[str, ..
             if (word == 'before') == (
                 not pieces[-1] and len(pieces) == 1
             ):  # "before X, Y" and "Y after X": Y comes second
-                swap_at.append(len(pieces) - 1 if not pieces[-1] else len(pieces))
+                swap_at.append(len(pieces) - 1)
             pieces.append([])
         elif word in _ALWAYS or (word in _MAYBE and _is_order(reading, index + 1, clauses)):
             pieces.append([])
         elif word not in _MAYBE or pieces[-1]:
             pieces[-1].append(word)
     orders = [' '.join(piece).strip(' ,:').removesuffix(' and') for piece in pieces]
+    orders = [order for order in orders if order]
     for at in swap_at:
         if at + 1 < len(orders):
             orders[at], orders[at + 1] = orders[at + 1], orders[at]
-    orders = [order for order in orders if order and _says_something(lexicon.read(order), clauses)]
+    orders = [order for order in orders if _says_something(lexicon.read(order), clauses)]
     return tuple(orders) if 1 < len(orders) <= MOST else ()
 
 

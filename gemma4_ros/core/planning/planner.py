@@ -336,7 +336,11 @@ class Planner:
             text, choices = self._replies.unknown(gap.unknown)
             return Outcome('ask', text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
         return Outcome(
-            'cannot', self._replies.no_plan(reason), draft=draft_text, notes=tuple(turn.notes), effort=turn.effort
+            'cannot',
+            self._replies.no_plan(gap.people if gap is not None and gap.people else reason),
+            draft=draft_text,
+            notes=tuple(turn.notes),
+            effort=turn.effort,
         )
 
 
