@@ -11,7 +11,7 @@ from rclpy.node import Node
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from gemma4_ros.core.errors import WorldError
+from gemma4_ros.core.errors import ConfigError, WorldError
 from gemma4_ros.core.world import load_world
 from gemma4_ros.msg import Fact
 from gemma4_ros.ros import params, qos
@@ -23,7 +23,7 @@ from gemma4_ros.sim.pacer import Pacer
 from gemma4_ros.sim.sensors import Sensors
 from gemma4_ros.sim.servers import Servers
 from gemma4_ros.sim.video import Video
-from gemma4_ros.srv import GetWorld, InjectFault
+from gemma4_ros.srv import GetWorld, InjectFault, SetFacts
 
 __all__ = ['CellNode', 'CellParameters']
 
@@ -73,6 +73,7 @@ class CellNode(Node):
     def _make_test_interfaces(self) -> None:
         self.create_service(InjectFault, '~/inject_fault', self._inject_fault)
         self.create_service(Trigger, '~/reset', self._reset)
+        self.create_service(SetFacts, '~/arrange', self._arrange)
         self.create_service(GetWorld, '~/get_state', self._get_state)
         self.create_subscription(String, '~/set_mode', self._set_mode, qos.SIGNAL)
         self.create_subscription(Bool, '~/set_estop', self._set_estop, qos.SIGNAL)
@@ -106,6 +107,12 @@ class CellNode(Node):
     def _reset(self, _: Any, response: Any) -> Any:
         self.cell.reset()
         response.success, response.message = True, 'everything stands where the world file says'
+        return response
+
+    def _arrange(self, request: Any, response: Any) -> Any:
+        response.text = self.cell.arrange({(fact.name, ''.join(fact.args)): fact.value for fact in request.facts})[:512]
+        response.accepted = not response.text
+        response.code = 0 if response.accepted else ConfigError.code
         return response
 
     def _get_state(self, _: Any, response: Any) -> Any:

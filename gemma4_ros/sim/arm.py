@@ -36,6 +36,15 @@ class Arm:
         self.fingers = FINGER_OPEN_M
         self._physics.command('finger', FINGER_OPEN_M)
 
+    def stand(self, pose: ArmPose) -> None:
+        """Be in a posture at once: for resets only."""
+        joints = joints_of(pose)
+        assert joints is not None  # a constant posture
+        self.target = self.goal = pose
+        for name, value in zip(ARM_JOINTS, joints, strict=True):
+            self._physics.set_joint(name, value)
+            self._physics.command(name, value)
+
     def move(self, goal: ArmPose, slowness: float = 1.0) -> bool:
         """Set where to go; False where the arm cannot reach."""
         if joints_of(goal) is None:
@@ -91,7 +100,7 @@ class Arm:
         """Return whether it stands where it should."""
         return self.target == self.goal and self.error() < tolerance
 
-    def is_stowed(self) -> bool:
-        """Return whether the measured joints are those of the stowed posture, or the carrying one near it."""
-        joints = joints_of(STOWED) or (0.0,) * 5
+    def is_at(self, posture: ArmPose) -> bool:
+        """Return whether the measured joints are those of a posture; the carrying one counts as the stowed one."""
+        joints = joints_of(posture) or (0.0,) * 5
         return max(abs(self._physics.joint(n) - v) for n, v in zip(ARM_JOINTS[:4], joints[:4], strict=True)) < 0.15

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gemma4_ros.core.world import World
+from gemma4_ros.sim.arrange import arrange, objection
 from gemma4_ros.sim.controller import CONTROLLERS, Controller, Ticket
 from gemma4_ros.sim.drawing import Picture, draw_dial, draw_display, draw_keys, draw_label
 from gemma4_ros.sim.faults import Faults
@@ -190,6 +191,15 @@ class Cell:
             self.faults.inject(self.robot, 'clear', '', 0.0)
             self.robot.reset()
             self.mode, self.estop = 'AUTO', False
+
+    def arrange(self, facts: Mapping[tuple[str, str], str]) -> str:
+        """Reset, and put everything where the facts say; return an empty string, or why nothing was changed."""
+        with self.lock:
+            why = objection(self.layout, facts)
+            if not why:
+                self.reset()
+                arrange(self.robot, facts)
+            return why
 
     # seeing ----------------------------------------------------------------------------------------------------------
     def snapshot(self) -> Snapshot:

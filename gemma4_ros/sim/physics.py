@@ -69,9 +69,7 @@ class Physics:
         from gemma4_ros.sim.kinematics import joints_of
 
         mujoco.mj_resetData(self.model, self.data)
-        start = self.layout.start
-        for name, value in zip(BASE_JOINTS, (start.x, start.y, start.yaw), strict=True):
-            self.set_joint(name, value)
+        self.put_base(self.layout.start)
         joints = joints_of(STOWED)
         assert joints is not None  # a constant posture
         for name, value in zip(ARM_JOINTS, joints, strict=True):
@@ -109,6 +107,21 @@ class Physics:
     def set_joint(self, name: str, value: float) -> None:
         """Set a joint's position: for resets only."""
         self.data.qpos[self._qpos[name]] = value
+
+    def put_base(self, pose: Pose) -> None:
+        """Stand the robot somewhere: for resets only."""
+        for name, value in zip(BASE_JOINTS, (pose.x, pose.y, pose.yaw), strict=True):
+            self.set_joint(name, value)
+
+    def put_item(self, item: str, x: float, y: float, yaw: float) -> None:
+        """Stand an object on a bench; x, y in the map: for resets only."""
+        start, z = self._qpos[item], BENCH_TOP_M + self.shapes[item][1][2] + 0.001
+        self.data.qpos[start : start + 7] = (x, y, z, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
+        self.data.qvel[self._qvel[item] : self._qvel[item] + 6] = 0.0
+
+    def refresh(self) -> None:
+        """Work out what follows from positions that were set."""
+        mujoco.mj_forward(self.model, self.data)
 
     def command(self, actuator: str, value: float) -> None:
         """Set a motor's set-point."""

@@ -98,8 +98,8 @@ class Robot:
         return {name: min(1.0, max(0.0, self.physics.joint(name) / VALVE_OPEN_RAD)) for name in valves}
 
     def posture(self) -> str:
-        """Return stowed or ready, by the measured joints."""
-        return 'stowed' if self.arm.is_stowed() else 'ready'
+        """Return stowed, ready or between, by the measured joints."""
+        return 'stowed' if self.arm.is_at(STOWED) else 'ready' if self.arm.is_at(READY) else 'between'
 
     def set_home(self, posture: ArmPose) -> None:
         """Choose the posture that tasks return to."""

@@ -408,3 +408,43 @@ def test_one_goal_a_controller_and_no_fighting_over_base_and_arm(free: Cell) -> 
     free.start('pick_object', {'object_id': 'red_toolbox'}, ended.append)
     assert [o.code for o in ended] == ['BUSY', 'BUSY']
     assert free.refusal('move_arm') == ''
+
+
+def test_a_state_is_arranged_and_can_be_worked_on(built: Cell) -> None:
+    start = {
+        ('at', 'robot'): 'valve_station', ('docked', 'robot'): 'no', ('arm', 'robot'): 'ready',
+        ('at', 'blue_crate'): 'valve_station', ('at', 'spare_filter'): 'valve_station',
+        ('valve', 'main_valve'): 'closed', ('valve', 'bypass_valve'): 'open', ('holding', 'robot'): 'nothing',
+        ('at', 'main_valve'): 'valve_station',
+    }  # fmt: skip
+    assert built.arrange(start) == ''
+    let_pass(built, 0.5)
+    facts = built.facts()
+    assert {key: facts[key] for key in start if key in facts} == {k: v for k, v in start.items() if k in facts}
+    assert len(set(start) - set(facts)) == 1  # equipment stays where it is
+    assert float(facts['pressure_bar', 'pump']) < 0.2
+    assert carry_out(built, 'operate_valve', valve_id='main_valve', opening=True).ok
+    assert carry_out(built, 'pick_object', object_id='blue_crate').ok
+    assert carry_out(built, 'place_object', place_id='valve_station').ok
+    assert built.arrange({}) == ''
+    let_pass(built, 0.2)
+    assert built.facts()['docked', 'robot'] == 'yes'
+    assert at(built, 'blue_crate') == 'storage'
+
+
+@pytest.mark.parametrize(
+    ('facts', 'why'),
+    [
+        ({('at', 'robot'): 'moon'}, "cannot be 'moon'"),
+        ({('holding', 'robot'): 'red_toolbox'}, 'cannot be'),
+        ({('at', 'main_valve'): 'storage'}, 'cannot be'),
+        ({('colour', 'robot'): 'red'}, 'knows no such thing'),
+        ({('at', 'robot'): 'pump'}, 'docked at charging_dock only'),
+    ],
+)
+def test_what_cannot_be_arranged_changes_nothing(cell: Cell, facts: dict[tuple[str, str], str], why: str) -> None:
+    before = cell.facts()
+    assert why in cell.arrange(facts)
+    assert {k: v for k, v in cell.facts().items() if k[0] != 'pressure_bar'} == {
+        k: v for k, v in before.items() if k[0] != 'pressure_bar'
+    }

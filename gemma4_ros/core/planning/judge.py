@@ -101,7 +101,7 @@ def _decide(node: If, sample: Any) -> bool:
 def judge_trace(
     expect: Mapping[str, Any], final: State, trace: tuple[Step, ...], start: State, symbolic: Symbolic
 ) -> str:
-    """Return '' where one run ended as expected, else what is wrong: its goal, steps, counts, and what it may not change."""
+    """Return '' where one run ended as expected, else what is wrong with its goal, steps, counts or side effects."""
     goal = [parse_fact(text) for text in expect.get('goal', ())]
     for fact in goal:
         if not final.holds(fact):
