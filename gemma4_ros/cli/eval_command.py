@@ -119,12 +119,15 @@ def write_report(
     body = {**figures, 'results': [{**row, 'cell': in_cell.get(row['id'])} for row in map(json.loads, rows(results))]}
     data.write_text(json.dumps(body, ensure_ascii=False, indent=1) + '\n', encoding='utf-8')
     lines = [f'# Commands, set {figures["set"]}, model {figures["model"]}', '', '| figure | value |', '|---|---|']
-    lines += [f'| {name} | {_cell(value)} |' for name, value in figures.items() if name not in ('set', 'model')]
+    lines += [f'| {name} | {_cell(value)} |' for name, value in figures.items() if name not in ('set', 'model', 'cell')]
     wrong = [result for result in results if not result.is_right]
     if figures['set'] == 'dev':  # single results of the test set are not looked at
         lines += ['', '## Wrong', '', '| id | command | why |', '|---|---|---|'] if wrong else []
         lines += [f'| {result.id} | {_cell(result.text[:200])} | {_cell(result.wrong)} |' for result in wrong]
-        lines += section(physical) if physical else []
+    if 'cell' in figures:
+        lines += ['', '## In the cell', '', '| figure | value |', '|---|---|']
+        lines += [f'| {name} | {_cell(value)} |' for name, value in figures['cell'].items()]
+        lines += section(physical) if figures['set'] == 'dev' else []
     page.write_text('\n'.join(lines) + '\n', encoding='utf-8')
     return data, page
 

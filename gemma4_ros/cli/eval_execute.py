@@ -15,8 +15,9 @@ from gemma4_ros.cli.eval_cell import CellRun
 from gemma4_ros.cli.eval_physical import FAILED, NOT_RUN, REFUSED, SUCCEEDED, Physical, physically_wrong
 from gemma4_ros.cli.ros_session import RosSession
 from gemma4_ros.cli.up import Stack
-from gemma4_ros.core.errors import Gemma4Error
+from gemma4_ros.core.errors import Gemma4Error, NotRunningError
 from gemma4_ros.core.facts import parse_fact
+from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.plan import plan_from_json
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.tools import load_tools
@@ -27,7 +28,8 @@ __all__ = ['NODES', 'execute', 'run_entry']
 NODES = ('cell', 'deadman', 'gate', 'perception', 'executor')
 WORLD, TOOLS = 'config/world.yaml', ['config/tools/cell.yaml']
 READY_S = 90.0
-MOST_REPEATS = 2
+MOST_REPEATS = 3
+LATE = (Code.SIGNAL_STALE, Code.DEADMAN, Code.EXECUTOR_LEASE)
 
 
 def run_entry(
@@ -36,14 +38,15 @@ def run_entry(
     """
     Carry one entry's plan out from its start state, and judge the cell.
 
-    A run that the deadman ended because the gate's beats stayed away is repeated, twice at most: that says something
-    about the computer, nothing about the plan.
+    A run that ended because signs of life came late is repeated, three times at most: that says something about the
+    computer, nothing about the plan.
     """
     repeats = 0
     while True:
         before = cell.trips()
         result, is_done = _once(cell, symbolic, entry, plan_text)
-        if is_done or result.outcome != FAILED or repeats == MOST_REPEATS or not cell.was_interrupted(before):
+        is_late = not is_done and (result.code in LATE or cell.was_interrupted(before))
+        if not is_late or repeats == MOST_REPEATS:
             return dataclasses.replace(result, repeats=repeats, is_plan_right=is_plan_right)
         repeats += 1
 
@@ -51,7 +54,10 @@ def run_entry(
 def _once(cell: CellRun, symbolic: Symbolic, entry: Mapping[str, Any], plan_text: str) -> tuple[Physical, bool]:
     """Return how it went, and whether the executor reported success."""
     start = symbolic.world.initial.with_facts(parse_fact(text) for text in entry.get('state', ()))
-    unready = cell.begin(start)
+    try:
+        unready = cell.begin(start)
+    except NotRunningError as error:
+        unready = str(error)
     if unready:
         return Physical(entry['id'], NOT_RUN, unready), False
     began_s = time.monotonic()

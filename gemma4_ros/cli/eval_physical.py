@@ -36,7 +36,7 @@ class Physical:
     """
     One plan in the cell: succeeded, failed, refused (by the gate) or not run, with the reason.
 
-    ``repeats`` counts the runs that the deadman ended because the computer was too busy for the gate's beats.
+    ``repeats`` counts the runs before it that ended because the computer was too busy for signs of life in time.
     """
 
     id: str
@@ -162,7 +162,7 @@ def figures(results: Sequence[Physical]) -> dict[str, Any]:
 
 def section(results: Sequence[Physical]) -> list[str]:
     """Return the report's lines about single commands."""
-    lines = ['', '## In the cell', '', '| id | outcome | seconds | steps | plan | why |', '|---|---|---|---|---|---|']
+    lines = ['', '| id | outcome | seconds | steps | plan | why |', '|---|---|---|---|---|---|']
     for result in results:
         why = ' '.join(result.why.replace('|', '\\|').split())
         plan = 'right' if result.is_plan_right else 'wrong'
