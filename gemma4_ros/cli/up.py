@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,6 +58,8 @@ class Stack:
         Parameters of single nodes, ``{'cell': {'speed': '2.0'}}``; the rest is as in the parameter files.
     say : callable
         Takes one line about what happened.
+    check : callable, optional
+        Called before a process is started and in every round of waiting; what it raises ends that.
 
     """
 
@@ -74,13 +76,14 @@ class Stack:
         namespace: str = '',
         settings: Mapping[str, Mapping[str, str]] | None = None,
         say: Say = note,
+        check: Callable[[], None] | None = None,
     ) -> None:
         self._groups = processes(sim=sim, composed=composed, only=only)
         folder = Path(config).expanduser().resolve() if config else config_dir()
         if not folder.is_dir():
             raise ConfigError(f'{folder} is no folder: --config wants one with world.yaml, policy.yaml and tools/')
         self.log_dir = log_dir or log_folder()
-        self._domain_id, self._namespace, self._say = domain_id, namespace, say
+        self._domain_id, self._namespace, self._say, self._check = domain_id, namespace, say, check or _nothing
         environment = {**os.environ, **ENVIRONMENT, 'PYTHONUNBUFFERED': '1'}
         if domain_id is not None:
             environment['ROS_DOMAIN_ID'] = str(domain_id)
@@ -114,6 +117,7 @@ class Stack:
         self._watch = GraphWatch(self._namespace, self._domain_id)
         try:
             for child in self._children:
+                self._check()
                 child.log.unlink(missing_ok=True)
                 child.start()
         except BaseException:
@@ -147,6 +151,7 @@ class Stack:
 
     def poll(self) -> None:
         """Start again what ended by itself; raise where the stack cannot go on without it."""
+        self._check()
         for group, child in zip(self._groups, self._children, strict=True):
             if child.exit_code is not None and child.name not in self._given_up:
                 self._ended(group, child, child.exit_code)
@@ -185,6 +190,10 @@ class Stack:
         return list(zip(self._groups, self._children, strict=True))
 
 
+def _nothing() -> None:
+    """Let the waiting go on."""
+
+
 def _names(group: tuple[Process, ...]) -> tuple[str, ...]:
     return tuple(process.name for process in group)
 
@@ -194,19 +203,22 @@ def _title(group: tuple[Process, ...]) -> str:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collect SIGINT, SIGTERM and SIGHUP instead of ending."""
+def _stop_signals() -> Iterator[Callable[[], None]]:
+    """
+    Collect SIGINT, SIGTERM and SIGHUP; yields a check that raises KeyboardInterrupt after the first of them.
+
+    The handler raises nothing itself: in the middle of starting a process that would lose the process.
+    """
     seen: list[int] = []
 
-    def handler(number: int, _: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) == 1:
+    def check() -> None:
+        if seen:
             raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in numbers}
+    before = {number: signal.signal(number, lambda got, _: seen.append(got)) for number in numbers}
     try:
-        yield seen
+        yield check
     finally:
         for number, old in before.items():
             signal.signal(number, old)
@@ -225,10 +237,11 @@ def up(
     """Start the nodes and keep them running; Ctrl-C stops them in order. Example: gemma4 up --sim"""
     ensure_ros_environment()
     only = tuple(name.strip() for name in nodes.split(',') if name.strip())
-    stack = Stack(
-        sim=sim, composed=composed, config=config, model=model, log_dir=log_dir, only=only, namespace=namespace
-    )  # fmt: skip
-    with _stop_signals():
+    with _stop_signals() as check:
+        stack = Stack(
+            sim=sim, composed=composed, config=config, model=model, log_dir=log_dir, only=only, namespace=namespace,
+            check=check,
+        )  # fmt: skip
         try:
             note(f'starting; the logs lie in {stack.log_dir}')
             stack.start()

@@ -17,6 +17,7 @@ from gemma4_ros.core.copilot.dialogue import Command, Confirm, Conversation, Mis
 from gemma4_ros.core.errors import BusyError, ConfirmationError, DialogueError, Gemma4Error
 from gemma4_ros.core.gate.bind import Catalogue
 from gemma4_ros.core.plan import Plan, plan_from_json
+from gemma4_ros.core.speech.words import is_stop
 from gemma4_ros.msg import StopRequest, Utterance, Verdict
 from gemma4_ros.ros import qos
 from gemma4_ros.ros.awaited import Awaited
@@ -58,13 +59,13 @@ class Turn:
     async def run(self, utterance: Utterance, talk: Conversation, sink: Sink, cancel: Any = None) -> TurnResult:
         """Carry out one utterance; never raises a Gemma4Error, the result says what went wrong."""
         confidence = utterance.confidence if utterance.source == Utterance.SOURCE_SPEECH else 1.0
-        meaning = talk.hear(utterance.text, time.monotonic(), confidence=confidence, floor=self._floor)
         sink('heard', utterance.text, {'source': int(utterance.source), 'confidence': round(float(confidence), 3)})
-        if isinstance(meaning, Stop):
-            return self._stop(utterance.operator_id)
-        if self._doing:
+        if self._doing and not is_stop(utterance.text):  # unheard: what the conversation waits for stays open
             error = BusyError(f'I am busy with "{self._doing}"; say "stop" to stop it, or wait')
             return TurnResult(Say.Goal.REFUSED, str(error), error.code)
+        meaning = talk.hear(utterance.text, time.monotonic(), confidence=confidence, floor=self._floor)
+        if isinstance(meaning, Stop):
+            return self._stop(utterance.operator_id)
         self._doing = utterance.text
         try:
             result = await self._act(meaning, utterance, talk, sink, cancel)
