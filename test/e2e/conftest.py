@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+MARK = 'GEMMA4_TEST_MARK'
+END_S, START_S = 15.0, 60.0
 TURN_S = 120.0  # of one turn with the model on a busy machine
 WARM_S = 240.0  # a prompt that this machine has never evaluated takes a minute
 
@@ -24,11 +27,11 @@ class Person:
     """Everything with a deadline, nothing with a sleep."""
 
     def __init__(self, session: Any) -> None:
+        from gemma4_ros.action import Say
+        from gemma4_ros.msg import DeadmanState, GateState, ModelStatus, Reading, Reply, TreeState, TurnEvent, Utterance
         from nav_msgs.msg import Odometry
         from rclpy.action import ActionClient
 
-        from gemma4_ros.action import Say
-        from gemma4_ros.msg import DeadmanState, GateState, ModelStatus, Reading, Reply, TreeState, TurnEvent, Utterance
         from gemma4_ros.ros import qos
 
         self.session, self.node = session, session.node
@@ -44,7 +47,7 @@ class Person:
         latest = self.last.__setitem__
         for kind, topic, take, profile in (
             (Reply, 'copilot/reply', self.replies.append, qos.LATCHED_HISTORY),
-            (TurnEvent, 'copilot/events', self._event, qos.LATCHED_HISTORY),
+            (TurnEvent, 'copilot/events', self.events.append, qos.LATCHED_HISTORY),
             (Utterance, 'speech/utterance', self.heard.append, qos.EVENTS),
             (Reading, 'perception/readings', self.readings.append, qos.EVENTS),
             (TreeState, 'executor/tree', self.trees.append, qos.STATE_LATCHED),
@@ -54,10 +57,6 @@ class Person:
             (Odometry, 'odom', self._odom, qos.SENSOR),
         ):
             self.node.create_subscription(kind, topic, take, profile)
-
-    def _event(self, e):
-        self.events.append(e)
-        print('EV', time.strftime('%T'), e.conversation_id, e.phase, e.text[:200])
 
     def _odom(self, message: Any) -> None:
         position = message.pose.pose.position
@@ -171,6 +170,67 @@ def settings_of(out: Path) -> dict[str, dict[str, str]]:
         'perception': {'evidence_dir': str(out / 'evidence')},
         'recorder': {'file': str(out / 'recording.mcap')},
     }
+
+
+class Up:
+    """A running ``gemma4 up`` and everything that it started."""
+
+    def __init__(self, process: subprocess.Popen[str], mark: str, out: Path) -> None:
+        self.process, self.mark, self.out = process, mark, out
+
+    def all(self) -> list[psutil.Process]:
+        """Return all living processes that carry the mark: the command, its nodes, their children."""
+        found = []
+        for each in psutil.process_iter():
+            try:
+                if each.environ().get(MARK) == self.mark and each.status() != psutil.STATUS_ZOMBIE:
+                    found.append(each)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def said(self) -> str:
+        return (self.out / 'up.txt').read_text(encoding='utf-8')
+
+    def wait_for(self, predicate: Callable[[], Any], deadline_s: float, what: str) -> float:
+        """Wait until something holds; return how long that took."""
+        start = time.monotonic()
+        while not predicate():
+            assert time.monotonic() - start < deadline_s, f'not within {deadline_s:g} s: {what}\n{self.said()}'
+            time.sleep(0.05)
+        return time.monotonic() - start
+
+    def wait_ready(self, deadline_s: float = START_S) -> None:
+        self.wait_for(lambda: 'ready. In another' in self.said() or self.process.poll() is not None, deadline_s, 'ready')
+        assert self.process.poll() is None, self.said()
+
+    def wait_gone(self, deadline_s: float = END_S) -> None:
+        """Wait until nothing with the mark is left."""
+        took_s = self.wait_for(lambda: self.process.poll() is not None and not self.all(), deadline_s, 'all ended')
+        print(f'gone after {took_s:.1f} s')
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
+    """Start ``gemma4 up --sim``; at the end kill what a failed test left."""
+    started: list[Up] = []
+
+    def start(*words: str) -> Up:
+        mark = uuid.uuid4().hex
+        line = [sys.executable, '-m', 'gemma4_ros.cli.main', 'up', '--sim', '--log-dir', str(tmp_path), *words]
+        with (tmp_path / 'up.txt').open('wb') as file:
+            process: subprocess.Popen[Any] = subprocess.Popen(
+                line, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                env={**os.environ, MARK: mark, 'XDG_STATE_HOME': str(tmp_path)},
+            )  # fmt: skip
+        started.append(Up(process, mark, tmp_path))
+        return started[-1]
+
+    yield start
+    for each in started:
+        for process in each.all():
+            process.kill()
+        each.process.wait(5.0)
 
 
 @pytest.fixture(scope='session')
