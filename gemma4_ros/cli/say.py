@@ -156,7 +156,7 @@ def _show(result: Any, as_json: bool) -> None:
 def hear(
     wav: Annotated[Path, typer.Argument(help='WAV, FLAC or OGG of at most 60 s')],
     speed: Annotated[float, typer.Option('--speed', help='1: as fast as it was spoken')] = 1.0,
-    quiet: Annotated[float, typer.Option('--quiet', help='ends after so long without a word, s')] = 20.0,
+    quiet: Annotated[float, typer.Option('--quiet', help='ends so long after the last turn, s')] = 20.0,
     namespace: Annotated[str, typer.Option('--namespace', help='of the robot')] = '',
 ) -> None:
     """Play WAV to the running stack and show its replies. Exit 5 where none came. Example: gemma4 hear command.wav"""
@@ -168,6 +168,7 @@ def hear(
 
     read_wav(wav)  # what is wrong with the file is said before anything starts
     heard, replies = [time.monotonic()], 0
+    going_on: set[str] = set()  # conversations whose turn has begun and not ended
 
     with RosSession(namespace) as ros:
         began_ns = ros.node.get_clock().now().nanoseconds
@@ -185,6 +186,10 @@ def hear(
         def event(message: TurnEvent) -> None:
             if is_new(message.stamp):
                 note(f'{message.phase}: {message.text}')
+                if message.phase == 'heard':
+                    going_on.add(message.conversation_id)
+                elif message.phase == 'result':
+                    going_on.discard(message.conversation_id)
 
         ros.node.create_subscription(Reply, 'copilot/reply', reply, qos.LATCHED_HISTORY)
         ros.node.create_subscription(TurnEvent, 'copilot/events', event, qos.LATCHED_HISTORY)
@@ -192,5 +197,5 @@ def hear(
         length_s = publish_wav(wav, ros.node, speed=speed)
         note(f'played {length_s:.1f} s')
         heard[0] = time.monotonic()
-        ros.until(lambda: time.monotonic() - heard[0] > quiet, 3600.0)
+        ros.until(lambda: not going_on and time.monotonic() - heard[0] > quiet, 3600.0)
     raise typer.Exit(DONE if replies else FAILED)
