@@ -201,7 +201,9 @@ class Up:
         return time.monotonic() - start
 
     def wait_ready(self, deadline_s: float = START_S) -> None:
-        self.wait_for(lambda: 'ready. In another' in self.said() or self.process.poll() is not None, deadline_s, 'ready')
+        self.wait_for(
+            lambda: 'ready. In another' in self.said() or self.process.poll() is not None, deadline_s, 'ready'
+        )
         assert self.process.poll() is None, self.said()
 
     def wait_gone(self, deadline_s: float = END_S) -> None:
