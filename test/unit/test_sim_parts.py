@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +30,7 @@ from gemma4_ros.sim.grid import Grid
 from gemma4_ros.sim.hmi import HEIGHT_PX, WIDTH_PX, Screen, draw_screen
 from gemma4_ros.sim.kinematics import FORE_M, SHOULDER_HEIGHT_M, UPPER_M, ArmPose, joints_of, wrap
 from gemma4_ros.sim.layout import Layout, build_layout
+from gemma4_ros.sim.pacer import Pacer
 from gemma4_ros.sim.process import Process
 from gemma4_ros.sim.script import let_pass
 
@@ -236,3 +240,37 @@ def test_the_gauge_is_large_and_upright_and_its_needle_shows_the_pressure() -> N
     value = (angle + 135.0) / 270.0 * 10.0
     assert value == pytest.approx(cell.robot.process.pressure_bar, abs=0.25)
     assert DIAL_RADIUS_M == 0.18
+
+
+class Slow:
+    """A cell whose tick takes longer than it may, and ends the pacer after some."""
+
+    def __init__(self) -> None:
+        me: Any = self
+        self.ticks, self.pacer = 0, Pacer(me, speed=20.0)
+
+    def tick(self) -> None:
+        self.ticks += 1
+        time.sleep(0.003)
+        if self.ticks == 10:
+            self.pacer._stopped.set()
+
+
+class Noting(threading.Event):
+    """An event that notes how long it was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return super().wait(timeout)
+
+
+def test_a_pacer_that_is_late_leaves_the_lock_to_others_after_each_tick() -> None:
+    slow, noting = Slow(), Noting()
+    slow.pacer._stopped = noting
+    slow.pacer._pace()
+    assert len(noting.waits) == slow.ticks == 10
+    assert all(wait is not None and wait > 0.0 for wait in noting.waits)
