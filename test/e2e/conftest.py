@@ -28,7 +28,17 @@ class Person:
 
     def __init__(self, session: Any) -> None:
         from gemma4_ros.action import Say
-        from gemma4_ros.msg import DeadmanState, GateState, ModelStatus, Reading, Reply, TreeState, TurnEvent, Utterance
+        from gemma4_ros.msg import (
+            DeadmanState,
+            GateState,
+            ModelStatus,
+            Reading,
+            Reply,
+            StopRequest,
+            TreeState,
+            TurnEvent,
+            Utterance,
+        )
         from nav_msgs.msg import Odometry
         from rclpy.action import ActionClient
 
@@ -40,6 +50,7 @@ class Person:
         self.heard: list[Any] = []
         self.readings: list[Any] = []
         self.trees: list[Any] = []
+        self.stops: list[Any] = []
         self.last: dict[str, Any] = {}
         self.open: list[tuple[Any, Any]] = []
         self.positions: list[tuple[float, float, float]] = []
@@ -54,6 +65,7 @@ class Person:
             (GateState, 'gate/state', lambda m: latest('gate', m), qos.STATE_LATCHED),
             (DeadmanState, 'deadman/state', lambda m: latest('deadman', m), qos.STATE_LATCHED),
             (ModelStatus, 'gemma/status', lambda m: latest('model', m), qos.STATE_LATCHED),
+            (StopRequest, 'gate/stop', self.stops.append, qos.STOP),
             (Odometry, 'odom', self._odom, qos.SENSOR),
         ):
             self.node.create_subscription(kind, topic, take, profile)

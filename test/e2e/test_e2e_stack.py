@@ -161,6 +161,8 @@ def test_stop_said_aloud_stands_within_two_seconds(person: Any) -> None:
     assert 'stop' in result.text
     assert times['stands'] - times['said'] < 2.0
     assert person.facts()['at', 'robot'] == 'nowhere'
+    # the recogniser says stop once more, later; not at all where it took too long, so this is waited for, not asserted
+    person.session.until(lambda: any(stop.source == 'speech' for stop in person.stops), 12.0)
     print(f'stands {times["stands"] - times["said"]:.2f} s after the word')
 
 
