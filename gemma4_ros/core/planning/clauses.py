@@ -14,6 +14,8 @@ from gemma4_ros.core.planning.mentions import Reading, stem
 from gemma4_ros.core.tools import Intent, Tool, Toolset
 
 _CONDITIONAL = frozenset(('if', 'unless', 'when', 'until'))
+_PARTICLES = frozenset(('on', 'off', 'up', 'down', 'out', 'away'))
+_STATES = frozenset(('is', 'are', 'was', 'were', 'reads', 'shows', 'says', "isn't", "aren't"))
 Effect = tuple[str, str, str]
 """Function, kind of its first argument (``robot`` or ``$``), value where it is constant."""
 
@@ -51,6 +53,7 @@ class Clauses:
             if index < len(reading.words) and reading.words[index] not in english.CLAUSES:
                 continue
             is_condition = start > 0 and reading.words[start - 1] in _CONDITIONAL
+            is_condition = is_condition or bool(_STATES & set(reading.words[start:index]))  # "the lid is open"
             if index > start and not is_condition and not negated & set(range(start, index)):
                 found.append(self._clause(reading, start, index, known))
             start = index + 1
@@ -171,7 +174,7 @@ class Clauses:
         used = {call.name for call in calls}
         wanted = {effect for name in clause.tools for effect in self._gives(name)}
         done = {effect for name in used for effect in (*self._gives(name), *self._needs(name))}
-        return not used & set(clause.tools) and not any(_agree(a, b) for a in wanted for b in done)
+        return not used & set(clause.spoken) and not any(_agree(a, b) for a in wanted for b in done)
 
     def opposed(self, names: tuple[str, ...]) -> bool:
         """Say whether tools undo each other: one closes what the other opens."""
@@ -207,6 +210,8 @@ def _agree(a: Effect, b: Effect) -> bool:
 
 
 def _contains(stems: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+    if len(phrase) == 2 and phrase[1] in _PARTICLES:  # "turn the sprinkler on"
+        return phrase[0] in stems and phrase[1] in stems[stems.index(phrase[0]) + 1 :]
     return any(stems[i : i + len(phrase)] == phrase for i in range(len(stems) - len(phrase) + 1))
 
 

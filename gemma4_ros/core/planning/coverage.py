@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.planning import english
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Together, calls
-from gemma4_ros.core.planning.mentions import Mention, Reading
+from gemma4_ros.core.planning.mentions import Mention, Reading, stem
 from gemma4_ros.core.tools import Arg, Toolset
 from gemma4_ros.core.world import World
 
@@ -52,6 +53,33 @@ def gaps(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: 
     return tuple(found)
 
 
+def narrowed(reading: Reading, world: World, state: State) -> Reading:
+    """
+    Return a reading whose names are told apart by what is said with them.
+
+    By their places ("the sprinkler in bay 1") and by the words of the world file ("the bay with the cuttings").
+    """
+    mentions = list(reading.mentions)
+    covered = {i for mention in mentions for i in range(mention.start, mention.end)}
+    others = {stem(word) for i, word in enumerate(reading.words) if i not in covered and word.isalpha()}
+    others -= english.FUNCTION_WORDS
+    for index, mention in enumerate(mentions):
+        fit = [
+            item for item in mention.ids if others & {stem(word) for word in world.entities[item].doc.lower().split()}
+        ]
+        if len(mention.ids) > 1 and len(fit) == 1 and not mention.is_plural:
+            mentions[index] = replace(mention, ids=(fit[0],))
+    for index, (mention, following) in enumerate(itertools.pairwise(mentions)):
+        between = reading.words[mention.end : following.start]
+        if len(mention.ids) < 2 or len(between) > 2 or not {'in', 'at', 'of', 'from', 'on', 'by'} & set(between):
+            continue
+        places = set(following.ids)
+        there = tuple(i for i in mention.ids if {world.place_of(state, i), world.entities[i].place} & places)
+        if 0 < len(there) < len(mention.ids):
+            mentions[index] = replace(mention, ids=there)
+    return replace(reading, mentions=tuple(mentions))
+
+
 def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | None:
     """
     Return the ids that a command may be about; None where it leaves that open.
@@ -61,7 +89,7 @@ def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | 
     """
     words = set(reading.words)
     is_open = words & _OPEN and ' same time ' not in f' {" ".join(reading.words)} '
-    if is_open or reading.unknown:
+    if is_open or reading.unknown or reading.is_vague:
         return None
     left_alone = {item for mention in reading.mentions if mention.is_negated for item in mention.ids}
     named = {item for mention in reading.mentions if not mention.is_negated for item in mention.ids}

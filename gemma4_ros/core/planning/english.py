@@ -31,7 +31,9 @@ CORRECTIONS = (
 )
 CONDITIONS = frozenset((
     'if', 'unless', 'when', 'whenever', 'should', 'otherwise', 'else', 'case', 'below', 'above', 'under', 'over',
-    'more', 'less', 'exceeds', 'exceed', 'least', 'most', 'whether', 'until', 'while', 'depending', 'than',
+    'more', 'less', 'exceeds', 'exceed', 'exceeding', 'least', 'most', 'whether', 'until', 'while', 'depending',
+    'depends', 'than', 'provided', 'assuming', 'suppose', 'beyond', 'reaches', 'drops', 'rises', 'falls', 'long',
+    'higher', 'lower', 'greater', 'fewer',
 ))  # fmt: skip
 COUNTS = frozenset(
     ('times', 'time', 'twice', 'thrice', 'again', 'several', 'repeat', 'repeatedly', 'more', 'each', 'both', 'every')
@@ -41,7 +43,8 @@ CLAUSES = frozenset((
     'otherwise', 'else', 'if', 'unless', 'once', 'when', 'until', 'instead',
 ))  # fmt: skip
 POLITE = frozenset((
-    'please', 'could', 'can', 'would', 'will', 'you', 'now', 'just', 'kindly', 'robot', 'ok', 'okay', 'hey', 'hi',
+    'please', 'pls', 'plz', 'thanks', 'thx', 'cheers', 'could', 'can', 'would', 'will', 'you', 'now',
+    'just', 'kindly', 'robot', 'ok', 'okay', 'hey', 'hi',
     'hello', 'first', 'next', 'also', 'finally', 'to', 'go', 'i', 'need', 'want', 'we', 'let', 'us', "let's", 'me',
     'the', 'a',
 ))  # fmt: skip
@@ -79,7 +82,8 @@ might must let lets please thanks thank hey hi hello ok okay yes no not never ju
 soon now today first second third last next one two three four five six seven eight nine ten zero half more less most
 least much many few all both each every any some none other another same different new old good bad right left top
 bottom front side middle center end start begin time times minute minutes hour hours moment second seconds way thing
-things stuff place job task work sure careful carefully quick quickly fast slow slowly soon later afterwards afterward
+things stuff place job task work sure
+pls plz thx cheers pic pics careful carefully quick quickly fast slow slowly soon later afterwards afterward
 finally back away forward backward ahead home room area spot need needs want wants like make made sure know tell show
 say give let's get got if then else otherwise unless until while because so and or but before after during look see
 find check want trip turn round order case condition value reading result number level percent degree degrees bar

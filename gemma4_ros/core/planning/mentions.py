@@ -41,6 +41,9 @@ class Reading:
     quantities: tuple[Quantity, ...]
     unknown: tuple[str, ...]
     known_share: float
+    is_vague: bool = False
+    """A noun phrase holds a word that nothing here knows, beside words that are known ("the
+    skylight open"), or a command that names nothing else holds one ("how humid is it")."""
 
     @property
     def numbers(self) -> tuple[float, ...]:
@@ -104,7 +107,8 @@ class Lexicon:
         alphabetic = [stem_ for stem_ in stems if stem_[0].isalpha()]
         known = sum(1 for item in alphabetic if item in self._known)
         share = known / len(alphabetic) if alphabetic else 1.0
-        return Reading(words, tuple(mentions), numbers, tuple(self._unknown(words, stems, mentions)), share)
+        unknown, is_vague = self._unknown(words, stems, mentions)
+        return Reading(words, tuple(mentions), numbers, unknown, share, is_vague)
 
     def _mentions(self, words: tuple[str, ...], stems: tuple[str, ...], counted: set[int]) -> list[Mention]:
         negated = _negated_words(words)
@@ -147,10 +151,13 @@ class Lexicon:
         is_plural = words[end - 1] != stems[end - 1] or any(word in english.MANY for word in before)
         return Mention(start, end, tuple(ids), is_exact, start in negated, is_plural, ' '.join(words[start:end]))
 
-    def _unknown(self, words: tuple[str, ...], stems: tuple[str, ...], mentions: list[Mention]) -> list[str]:
-        """Return the noun phrases after a determiner whose last word nothing here knows: "the ladder"."""
+    def _unknown(
+        self, words: tuple[str, ...], stems: tuple[str, ...], mentions: list[Mention]
+    ) -> tuple[tuple[str, ...], bool]:
+        """Return the noun phrases that end in a word that nothing here knows; whether another holds such a word."""
         covered = {index for mention in mentions for index in range(mention.start, mention.end)}
         found: list[str] = []
+        is_vague = False
         for index, word in enumerate(words):
             if word not in english.DETERMINERS or words[index - 1 : index] == ('for',):  # "for the log": a purpose
                 continue
@@ -158,10 +165,27 @@ class Lexicon:
             while end < len(words) and end - index <= 4 and words[end].isalpha() and words[end] not in english.BREAKS:
                 end += 1
             phrase = range(index + 1, end)
-            if not phrase or any(i in covered for i in phrase) or stems[end - 1] in self._known:
+            if not phrase or any(i in covered for i in phrase):
+                continue
+            if stems[end - 1] in self._known or words[end : end + 1] == ('of',):  # "a pic of it"
+                is_vague = is_vague or any(stems[i] not in self._known for i in phrase)
                 continue
             found.append(' '.join(words[i] for i in phrase))
-        return found
+        inside = {i for i, word in enumerate(words) if i and words[i - 1] not in english.CLAUSES and word.isalpha()}
+        strange = {i for i in inside - covered if stems[i] not in self._known and _base(words[i]) not in self._known}
+        named = {word for phrase in found for word in phrase.split()}
+        is_strange = not mentions and any(words[i] not in named and not _is_purpose(words, i) for i in strange)
+        return tuple(found), is_vague or is_strange
+
+
+def _is_purpose(words: tuple[str, ...], index: int) -> bool:
+    """Say whether a word stands in "for the log"."""
+    return 'for' in words[max(0, index - 3) : index]
+
+
+def _base(word: str) -> str:
+    """Return a verb without its ending."""
+    return re.sub(r'(?:ing|ed|ly)$', '', word)
 
 
 def stem(word: str) -> str:

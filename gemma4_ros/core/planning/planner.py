@@ -125,8 +125,11 @@ class Planner:
     def _hint(self, text: str) -> str:
         return hint(self._lexicon.read(text), self.world, self.toolset, self.world.initial)
 
+    def _read(self, text: str, state: State) -> Reading:
+        return coverage.narrowed(self._lexicon.read(text), self.world, state)
+
     def _messages(self, text: str, state: State, dialogue: tuple[str, ...]) -> tuple[Message, ...]:
-        told = hint(self._lexicon.read(text), self.world, self.toolset, state)
+        told = hint(self._read(text, state), self.world, self.toolset, state)
         return prompts.messages(self.toolset, self.world, state, text, dialogue, self._shots, told)
 
     def plan(
@@ -152,7 +155,7 @@ class Planner:
 
         """
         text = command.clean(text)
-        reading = self._lexicon.read(text)
+        reading = self._read(text, state)
         command.check_language(text, reading.known_share, self._languages)
         turn = _Turn(text, reading, state, cancelled, on_phase, deadline_s, Effort(), [])
         messages = self._messages(text, state, dialogue)
@@ -167,12 +170,15 @@ class Planner:
         reason = ''
         draft_text = ''
         for attempt in range(MAX_REPAIRS + 1):
+            ways = replace(ways, only=None) if attempt else ways
             turn.on_phase('draft' if attempt == 0 else 'repair', reason)
             draft_text = self._generate(turn, messages, ways)
             try:
                 draft = surface.parse(draft_text, self.toolset, self.world)
                 if draft.kind != 'do':
                     doubt = self._doubt(turn, draft, ways)
+                    if doubt is not None and attempt == MAX_REPAIRS and draft.kind != 'answer':
+                        doubt = None
                     if doubt is None:
                         return self._reply(turn, draft, draft_text)
                     ways, reason = doubt
@@ -204,7 +210,7 @@ class Planner:
         items: list[Item] = []
         texts: list[str] = []
         for index, order in enumerate(orders):
-            reading = self._lexicon.read(order)
+            reading = self._read(order, turn.state)
             if any(clause.unknown_verb for clause in self._clauses.read(reading, self._lexicon.known)):
                 return None
             turn.on_phase('repair', f'order {index + 1} of {len(orders)}: {order}')
@@ -232,15 +238,32 @@ class Planner:
         words = set(turn.reading.words)
         spoken = {name for clause in self._clauses.read(turn.reading) for name in clause.spoken}
         past = {tool.name for tool in self.toolset.tools.values() if is_past(self.symbolic, tool, turn.state)}
-        return surface.Ways(
+        ways = surface.Ways(
+            answer=_asks(turn.text),
             without=frozenset(past - spoken),
             branch=bool(words & english.CONDITIONS),
             loop=bool(words & english.COUNTS or any(2 <= number <= 20 for number in turn.reading.numbers)),
             both=bool(words & english.TOGETHER),
+            about=bool(words & {'you', 'help', 'jobs', 'tasks'}),
             names=coverage.spoken_of(turn.reading, self.world, turn.state),
             values_said=self._clauses.values_said(turn.reading),
             numbers=frozenset(value for quantity in turn.reading.quantities for value in quantity.values()),
         )
+        return replace(ways, only=self._evident(turn, ways))
+
+    def _evident(self, turn: _Turn, ways: surface.Ways) -> frozenset[str] | None:
+        """Return the calls whose words are said, where every clause says some; None where one does not."""
+        items: dict[str, Tool | Intent] = {**self.toolset.intents, **self.toolset.tools}
+        found: set[str] = set()
+        for clause in self._clauses.read(turn.reading, self._lexicon.known):
+            fit = {name for name in clause.spoken if ways.offers(items[name], self.world)}
+            has_names = any(clause.start <= mention.start < clause.end for mention in turn.reading.mentions)
+            if not fit and (has_names or clause.spoken or clause.partly or clause.unknown_verb):
+                return None
+            found |= fit
+        if ways.branch:
+            found |= {tool.name for tool in surface.readings(self.toolset)}
+        return frozenset(found) or None
 
     def _lacking(self, turn: _Turn) -> tuple[str, ...]:
         """Return what a call could take where the command asks for the call and names nothing that it takes."""
@@ -309,7 +332,7 @@ class Planner:
 
     def _doubt(self, turn: _Turn, draft: Draft, ways: surface.Ways) -> tuple[surface.Ways, str] | None:
         """Return the ways that are left and the reason, where a refusal or question is not believed."""
-        if draft.kind == 'answer' and ways.answer and not _asks(turn.text):
+        if draft.kind == 'answer' and not _asks(turn.text):
             return replace(ways, answer=False), 'it is no question'
         if not ways.do or turn.reading.unknown:
             return None

@@ -59,6 +59,10 @@ __all__ = [
 ]
 
 
+MOST_ITEMS = 12
+"""Calls in one block: a model that has lost its way does not go on for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ways:
     """
@@ -66,7 +70,8 @@ class Ways:
 
     ``names`` and ``numbers`` are those that the command speaks of (None: any): a call that wants another one cannot be
     written, so that the model asks instead of guessing. ``values_said`` are values without a place in the world,
-    "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out.
+    "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out,
+    ``only`` the calls that are offered (None: all).
     """
 
     do: bool = True
@@ -76,10 +81,12 @@ class Ways:
     branch: bool = True
     loop: bool = True
     both: bool = True
+    about: bool = True
     names: frozenset[str] | None = None
     numbers: frozenset[float] | None = None
     values_said: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
 
     def values(self, arg: Arg, world: World) -> tuple[str, ...]:
         """Return what may be written for an argument: names, or numbers as text; () where any number may."""
@@ -95,9 +102,18 @@ class Ways:
         )
         return tuple(_digits(number) for number in numbers)
 
+    def asked(self, world: World) -> dict[str, tuple[str, ...]]:
+        """Return the functions of the state and of what each may be asked: the things named, and the robot."""
+        open_to = None if self.names is None else self.names | {world.robot}
+        fit = {
+            name: tuple(sorted(thing for thing in function[0] if open_to is None or thing in open_to))
+            for name, function in queries(world).items()
+        }
+        return {name: found for name, found in fit.items() if found}
+
     def offers(self, tool: Tool | Intent, world: World) -> bool:
         """Say whether a call can be written with what the command names."""
-        if tool.name in self.without:
+        if tool.name in self.without or (self.only is not None and tool.name not in self.only):
             return False
         if self.names is None:
             return True
@@ -118,16 +134,19 @@ def grammar(toolset: Toolset, world: World, ways: Ways = Ways()) -> str:  # froz
     if offered['block']:
         rules += _block_rules(tools, toolset, world, ways)
     rules += _other_rules(world, replace(ways, ask=offered['ask']))
-    rules += _terminals(world)
+    rules += _terminals(world, ways)
     return '\n'.join(rules) + '\n'
 
 
 def _block_rules(tools: list[Tool | Intent], toolset: Toolset, world: World, ways: Ways) -> list[str]:
-    rules = ['block: item ("\\n" item)*', f'call: {" | ".join(f"c_{tool.name}" for tool in tools)}']
+    rules = [
+        f'block: item ("\\n" item){{0,{MOST_ITEMS - 1}}}',
+        f'call: {" | ".join(f"c_{tool.name}" for tool in tools)}',
+    ]
     rules += [_call_rule(tool, world, ways) for tool in tools]
     items = ['call']
     conditions = [_condition_rule(tool, ways) for tool in readings(toolset) if tool in tools]
-    conditions += [f'"{name}(" of_{name} ") == " is_{name}' for name in queries(world)]
+    conditions += [f'"{name}(" of_{name} ") == " is_{name}' for name in ways.asked(world)]
     conditions = [condition for condition in conditions if condition]
     if conditions and ways.branch:
         items.append('branch')
@@ -186,14 +205,15 @@ def _other_rules(world: World, ways: Ways) -> list[str]:
     if ways.cannot:
         rules.append('cannot: "cannot(\\"" REASON "\\")"')
     if ways.answer:
-        asked = [f'"{name}(" of_{name} ")"' for name in queries(world)]
-        if looked_at := places_with_contents(world):
+        asked = [f'"{name}(" of_{name} ")"' for name in ways.asked(world)]
+        if looked_at := [place for place in places_with_contents(world) if ways.names is None or place in ways.names]:
             asked.append(f'"{CONTENTS}(" ({" | ".join(_quoted(place) for place in looked_at)}) ")"')
-        rules.append(f'answer: "answer(" ({" | ".join([*asked, *(_quoted(word) for word in ABOUT)])}) ")"')
+        asked += [_quoted(word) for word in ABOUT if ways.about or word != 'tools']
+        rules.append(f'answer: "answer(" ({" | ".join(asked)}) ")"')
     return rules
 
 
-def _terminals(world: World) -> list[str]:
+def _terminals(world: World, ways: Ways) -> list[str]:
     lines = [
         'OP: " > " | " < " | " >= " | " <= " | " == "',
         'NUMBER: /-?[0-9]{1,5}(\\.[0-9]{1,3})?/',
@@ -201,9 +221,9 @@ def _terminals(world: World) -> list[str]:
         "REASON: /[a-zA-Z0-9 ,:.'-]{1,60}/",
         'TEXT: /[a-zA-Z0-9_-]{1,32}/',
     ]
-    for name, function in queries(world).items():
-        lines.append(f'of_{name}: {" | ".join(_quoted(arg) for arg in sorted(function[0]))}')
-        lines.append(f'is_{name}: {" | ".join(_quoted(value) for value in sorted(function[1]))}')
+    for name, things_asked in ways.asked(world).items():
+        lines.append(f'of_{name}: {" | ".join(_quoted(arg) for arg in things_asked)}')
+        lines.append(f'is_{name}: {" | ".join(_quoted(value) for value in sorted(queries(world)[name][1]))}')
     return lines
 
 
