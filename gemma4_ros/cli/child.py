@@ -51,7 +51,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env={**self._environment, 'GEMMA4_DIE_WITH_PARENT': str(os.getpid())},
                 start_new_session=True,
             )
 

@@ -185,7 +185,8 @@ def _signals(executor: SingleThreadedExecutor) -> Iterator[threading.Event]:
     Set an event and wake the executor on SIGINT and SIGTERM.
 
     The executor waits in C, where Python runs no handler; the wake-up descriptor reaches a thread that wakes it. With
-    GEMMA4_DIE_WITH_PARENT=1 the end of the parent process counts as a signal: no orphans.
+    GEMMA4_DIE_WITH_PARENT=1, or the parent's process id (which also tells a parent that ended before this line), the end
+    of the parent process counts as a signal: no orphans.
     """
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -196,7 +197,8 @@ def _signals(executor: SingleThreadedExecutor) -> Iterator[threading.Event]:
     far.setblocking(False)
     handlers = {number: signal.signal(number, lambda *_: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     old_descriptor = signal.set_wakeup_fd(far.fileno(), warn_on_full_buffer=False)
-    parent = os.getppid() if os.environ.get('GEMMA4_DIE_WITH_PARENT') == '1' else None
+    told = os.environ.get('GEMMA4_DIE_WITH_PARENT', '')
+    parent = os.getppid() if told == '1' else int(told) if told.isdigit() and told != '0' else None
     ended = threading.Event()
 
     def watch() -> None:

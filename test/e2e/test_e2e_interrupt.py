@@ -68,7 +68,6 @@ def test_nothing_goes_on_while_a_plan_runs(up: Callable[..., Any], number: int, 
     assert 'Traceback' not in executor + (it.out / 'cell.log').read_text(encoding='utf-8')
 
 
-@pytest.mark.xfail(reason='nodes/run.py looks who its parent is only after its imports, when that may be init already')
 def test_nodes_that_are_only_starting_end_with_a_killed_parent(up: Callable[..., Any]) -> None:
     it = up('--nodes', DRIVING)
     it.wait_for(lambda: len(it.all()) > 4, START_S, 'all nodes are being started')

@@ -94,19 +94,21 @@ class Clauses:
         )
 
     def _sayable(self, tools: list[str], reading: Reading, start: int, end: int) -> tuple[str, ...]:
-        """Leave out tools that want a name where the clause has none, if others remain."""
-        named = {item for mention in reading.mentions if start <= mention.start < end for item in mention.ids}
-        named |= set(reading.words[start:end])  # "ready" of a posture
-        fit = []
+        """Return the tools that take most of the clause's names, and those that take none."""
+        inside = [set(mention.ids) for mention in reading.mentions if start <= mention.start < end]
+        said = set(reading.words[start:end])  # "ready" of a posture
+        fit: dict[str, int] = {}
         for name in tools:
-            enums = [
-                arg.values for arg in self._items[name].args.values() if arg.type == 'enum' and len(arg.values) > 1
-            ]
-            if not enums or any(named & set(values) for values in enums):
-                fit.append(name)
-        has_names = any(start <= mention.start < end for mention in reading.mentions)
-        has_names = has_names or bool({'it', 'them', 'there'} & set(reading.words[start:end]))
-        return tuple(fit) if fit or not has_names else tuple(tools)
+            enums = [set(arg.values) for arg in self._items[name].args.values() if arg.type == 'enum']
+            taken = sum(any(ids & values for values in enums) for ids in inside)
+            taken += sum(bool(said & values) for values in enums)
+            if taken or all(len(values) < 2 for values in enums):
+                fit[name] = taken
+        if not inside and not {'it', 'them', 'there'} & said:
+            return tuple(tools) if fit and reading.is_vague else tuple(fit)
+        best = max(fit.values(), default=0)
+        free = {name for name in fit if not self._items[name].args}
+        return tuple(name for name, taken in fit.items() if taken == best or name in free) or tuple(tools)
 
     def _longest(self, name: str, stems: tuple[str, ...]) -> int:
         return max((len(phrase) for phrase in self._phrases[name] if _contains(stems, phrase)), default=0)
@@ -174,7 +176,7 @@ class Clauses:
         used = {call.name for call in calls}
         wanted = {effect for name in clause.tools for effect in self._gives(name)}
         done = {effect for name in used for effect in (*self._gives(name), *self._needs(name))}
-        return not used & set(clause.spoken) and not any(_agree(a, b) for a in wanted for b in done)
+        return not used & set(clause.tools) and not any(_agree(a, b) for a in wanted for b in done)
 
     def opposed(self, names: tuple[str, ...]) -> bool:
         """Say whether tools undo each other: one closes what the other opens."""

@@ -96,7 +96,8 @@ def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | 
     places = {place for item in named if (place := world.place_of(state, item)) is not None}
     places |= {place for item in named if (place := world.entities[item].place)}
     found = named | places | {value for (name, args), value in state.items() if world.robot in args and name != 'at'}
-    found |= {e.id for e in world.entities.values() if e.group == 'equipment' and e.place in named}
+    if not any(world.entities[item].group == 'equipment' for item in named):  # "check the pump": its gauge
+        found |= {e.id for e in world.entities.values() if e.group == 'equipment' and e.place in named}
     here = world.place_of(state, world.robot)
     if words & _HERE and here is not None:
         found.add(here)
@@ -177,7 +178,7 @@ def ambiguous(reading: Reading, world: World, state: State) -> tuple[str, ...]:
 
 
 def _is_whereabouts(mention: Mention, reading: Reading) -> bool:
-    return 'where' in reading.words[max(0, mention.start - 2) : mention.start] or (
+    return bool({'where', 'wherever'} & set(reading.words[max(0, mention.start - 2) : mention.start])) or (
         mention.start >= 2
         and 'where' in reading.words[: mention.start]
         and reading.words[mention.end : mention.end + 1] == ('is',)

@@ -40,7 +40,7 @@ def _said(mention: Mention, reading: Reading, world: World, state: State) -> str
         said = ' '.join(before[before.index('in') :]) if 'in' in before else 'at'
         return f'everything {said} {mention.text} = {", ".join(things)}'
     text = f'{mention.text} = {" or ".join(ids[:_MOST])}'
-    if 'where' in reading.words[: mention.start] and len(ids) == 1:
+    if {'where', 'wherever'} & set(reading.words[: mention.start]) and len(ids) == 1:
         place = world.place_of(state, ids[0])
         if place is not None and place != ids[0]:
             text += f' (it is at {place})'

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from gemma4_ros.core.errors import CheckError, CompletionError, DraftError, ModelError, PlanError
+from gemma4_ros.core.errors import CheckError, CompletionError, DraftError, PlanError
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.plan import Plan, plan_sha256, plan_to_bytes
 from gemma4_ros.core.planning import command, coverage, english, prompts, surface
@@ -170,10 +170,9 @@ class Planner:
         reason = ''
         draft_text = ''
         for attempt in range(MAX_REPAIRS + 1):
-            ways = replace(ways, only=None) if attempt else ways
             turn.on_phase('draft' if attempt == 0 else 'repair', reason)
-            draft_text = self._generate(turn, messages, ways)
             try:
+                draft_text = self._generate(turn, messages, ways)
                 draft = surface.parse(draft_text, self.toolset, self.world)
                 if draft.kind != 'do':
                     doubt = self._doubt(turn, draft, ways)
@@ -218,12 +217,12 @@ class Planner:
             ways = self._ways(
                 turn if {'it', 'them', 'there', 'that'} & set(reading.words) else replace(turn, reading=reading)
             )
-            texts.append(self._generate(turn, self._messages(order, turn.state, earlier), _only_do(ways)))
             try:
+                texts.append(self._generate(turn, self._messages(order, turn.state, earlier), _only_do(ways)))
                 draft = surface.parse(texts[-1], self.toolset, self.world)
             except DraftError:
                 return None
-            if draft.kind != 'do':
+            if draft.kind != 'do' or coverage.gaps(draft, reading, self.world, self.toolset, turn.state):
                 return None
             items += draft.items
         turn.notes.append(f'drafted order by order: {"; ".join(orders)}')
@@ -238,7 +237,7 @@ class Planner:
         words = set(turn.reading.words)
         spoken = {name for clause in self._clauses.read(turn.reading) for name in clause.spoken}
         past = {tool.name for tool in self.toolset.tools.values() if is_past(self.symbolic, tool, turn.state)}
-        ways = surface.Ways(
+        return surface.Ways(
             answer=_asks(turn.text),
             without=frozenset(past - spoken),
             branch=bool(words & english.CONDITIONS),
@@ -249,21 +248,6 @@ class Planner:
             values_said=self._clauses.values_said(turn.reading),
             numbers=frozenset(value for quantity in turn.reading.quantities for value in quantity.values()),
         )
-        return replace(ways, only=self._evident(turn, ways))
-
-    def _evident(self, turn: _Turn, ways: surface.Ways) -> frozenset[str] | None:
-        """Return the calls whose words are said, where every clause says some; None where one does not."""
-        items: dict[str, Tool | Intent] = {**self.toolset.intents, **self.toolset.tools}
-        found: set[str] = set()
-        for clause in self._clauses.read(turn.reading, self._lexicon.known):
-            fit = {name for name in clause.spoken if ways.offers(items[name], self.world)}
-            has_names = any(clause.start <= mention.start < clause.end for mention in turn.reading.mentions)
-            if not fit and (has_names or clause.spoken or clause.partly or clause.unknown_verb):
-                return None
-            found |= fit
-        if ways.branch:
-            found |= {tool.name for tool in surface.readings(self.toolset)}
-        return frozenset(found) or None
 
     def _lacking(self, turn: _Turn) -> tuple[str, ...]:
         """Return what a call could take where the command asks for the call and names nothing that it takes."""
@@ -304,7 +288,7 @@ class Planner:
         effort.cached_tokens += answer.cached_tokens
         effort.model_s += answer.total_s
         if answer.finish == 'length':
-            raise ModelError(f'the draft did not end within {MAX_DRAFT_TOKENS} tokens; ask for less at once')
+            raise DraftError('the draft does not end: write only what the command asks for')
         return answer.text
 
     def _request(self, messages: tuple[Message, ...], ways: surface.Ways, deadline_s: float) -> GenerateRequest:

@@ -61,6 +61,8 @@ __all__ = [
 
 MOST_ITEMS = 12
 """Calls in one block: a model that has lost its way does not go on for ever."""
+MOST_NESTED = 3
+"""Blocks within blocks, for the same reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,7 @@ class Ways:
 
     ``names`` and ``numbers`` are those that the command speaks of (None: any): a call that wants another one cannot be
     written, so that the model asks instead of guessing. ``values_said`` are values without a place in the world,
-    "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out,
-    ``only`` the calls that are offered (None: all).
+    "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out.
     """
 
     do: bool = True
@@ -86,7 +87,6 @@ class Ways:
     numbers: frozenset[float] | None = None
     values_said: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
-    only: frozenset[str] | None = None
 
     def values(self, arg: Arg, world: World) -> tuple[str, ...]:
         """Return what may be written for an argument: names, or numbers as text; () where any number may."""
@@ -113,7 +113,7 @@ class Ways:
 
     def offers(self, tool: Tool | Intent, world: World) -> bool:
         """Say whether a call can be written with what the command names."""
-        if tool.name in self.without or (self.only is not None and tool.name not in self.only):
+        if tool.name in self.without:
             return False
         if self.names is None:
             return True
@@ -139,26 +139,27 @@ def grammar(toolset: Toolset, world: World, ways: Ways = Ways()) -> str:  # froz
 
 
 def _block_rules(tools: list[Tool | Intent], toolset: Toolset, world: World, ways: Ways) -> list[str]:
-    rules = [
-        f'block: item ("\\n" item){{0,{MOST_ITEMS - 1}}}',
-        f'call: {" | ".join(f"c_{tool.name}" for tool in tools)}',
-    ]
+    rules = [f'call: {" | ".join(f"c_{tool.name}" for tool in tools)}']
     rules += [_call_rule(tool, world, ways) for tool in tools]
-    items = ['call']
     conditions = [_condition_rule(tool, ways) for tool in readings(toolset) if tool in tools]
     conditions += [f'"{name}(" of_{name} ") == " is_{name}' for name in ways.asked(world)]
     conditions = [condition for condition in conditions if condition]
-    if conditions and ways.branch:
-        items.append('branch')
+    controls = {
+        'branch': '"if " condition " {\\n" BLOCK "\\n}" (" else {\\n" BLOCK "\\n}")?'
+        if conditions and ways.branch
+        else '',
+        'loop': '"repeat " COUNT " {\\n" BLOCK "\\n}"' if ways.loop else '',
+        'both': '"both {\\n" BLOCK "\\n} and {\\n" BLOCK "\\n}"' if ways.both else '',
+    }
+    controls = {name: rule for name, rule in controls.items() if rule}
+    if 'branch' in controls:
         rules.append(f'condition: {" | ".join(conditions)}')
-        rules.append('branch: "if " condition " {\\n" block "\\n}" (" else {\\n" block "\\n}")?')
-    if ways.loop:
-        items.append('loop')
-        rules.append('loop: "repeat " COUNT " {\\n" block "\\n}"')
-    if ways.both:
-        items.append('both')
-        rules.append('both: "both {\\n" block "\\n} and {\\n" block "\\n}"')
-    rules.append(f'item: {" | ".join(items)}')
+    for depth in range(MOST_NESTED + 1):
+        level, below = (f'_{depth}' if depth else ''), f'block_{depth + 1}'
+        inner = controls if depth < MOST_NESTED else {}
+        rules += [f'{name}{level}: {rule.replace("BLOCK", below)}' for name, rule in inner.items()]
+        rules.append(f'item{level}: {" | ".join(["call", *(f"{name}{level}" for name in inner)])}')
+        rules.append(f'block{level}: item{level} ("\\n" item{level}){{0,{MOST_ITEMS - 1}}}')
     return rules
 
 
