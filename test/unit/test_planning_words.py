@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,14 +83,16 @@ def test_numbers_as_people_say_them(words: str, values: list[float]) -> None:
         ('50 psi', (3.447, 'bar')),
         ('2 minutes', (120.0, 's')),
         ('1.5 hours', (5400.0, 's')),
+        ('1.5 kg', (1500.0, 'g')),
+        ('250 grams', None),
         ('4 bar', None),
         ('4 psi of lentils', (0.276, 'bar')),
     ],
 )
 def test_units_are_converted_to_those_of_the_tools(text: str, converted: tuple[float, str] | None) -> None:
     (quantity,) = quantities(tuple(text.split()))
-    assert quantity.converted(['bar', 's']) == converted
-    assert quantity.converted(['kg']) is None
+    assert quantity.converted(['bar', 's', 'g']) == converted
+    assert quantity.converted(['volt']) is None
 
 
 @pytest.mark.parametrize(
@@ -306,3 +310,48 @@ def test_an_order_that_no_call_does_is_not_left_out() -> None:
         'bring the crate to the pump, then polish the main valve', START
     )
     assert outcome.kind != 'plan'
+
+
+def test_an_instrument_that_nobody_names_may_be_read_for_a_comparison() -> None:
+    instruments = coverage.instruments(CELL.toolset)
+    assert instruments == {'pressure_gauge'}
+    compared = coverage.spoken_of(LEXICON.read('if it is above 4 close the main valve'), CELL.world, START, instruments)
+    assert compared is not None and 'pressure_gauge' in compared
+    plain = coverage.spoken_of(LEXICON.read('close the main valve'), CELL.world, START, instruments)
+    assert plain is not None and 'pressure_gauge' not in plain
+
+
+def test_blocks_nest_to_a_limit_so_that_a_draft_ends() -> None:
+    rules = dict(line.split(': ', 1) for line in surface.grammar(CELL.toolset, CELL.world).splitlines())
+    assert rules[f'item_{surface.MOST_NESTED}'] == 'call'
+    assert 'branch_1' in rules['item_1'] and rules['block_1'].endswith(f'{{0,{surface.MOST_ITEMS - 1}}}')
+
+
+def test_a_condition_with_a_number_looks_at_a_reading() -> None:
+    ways = surface.Ways(numbers=frozenset({4.0}), numbers_compared=True)
+    rules = dict(line.split(': ', 1) for line in surface.grammar(CELL.toolset, CELL.world, ways).splitlines())
+    assert rules['condition'] == 'c_read_gauge OP ("4")'
+
+
+def test_a_draft_that_does_not_end_is_asked_for_again() -> None:
+    model = ScriptedModel(['charge()', 'charge()'])
+    outcome = Planner(CELL.world, CELL.toolset, _Endless(model)).plan('go charge', START)
+    assert (
+        outcome.kind == 'plan'
+        and outcome.notes[0] == 'draft 1 refused: the draft does not end: write only what the command asks for'
+    )
+
+
+class _Endless:
+    """A model whose first answer is cut off."""
+
+    model_id = 'endless'
+
+    def __init__(self, after: ScriptedModel) -> None:
+        self._after, self._is_first = after, True
+
+    def generate(self, request: Any, **options: Any) -> Any:
+        answer = self._after.generate(request, **options)
+        answer = replace(answer, finish='length') if self._is_first else answer
+        self._is_first = False
+        return answer

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.planning import english
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Together, calls
+from gemma4_ros.core.planning.hint import units_of
 from gemma4_ros.core.planning.mentions import Mention, Reading, stem
 from gemma4_ros.core.tools import Arg, Toolset
 from gemma4_ros.core.world import World
@@ -40,17 +41,26 @@ def gaps(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: 
     """Return what the draft leaves out, adds against a negation, or picks without being told which."""
     used = _used(draft.items)
     explained = used | _related(draft.items, toolset, world, state) | _constants(draft.items, toolset)
+    phrases = _phrases(draft.items, toolset)
     found = [Gap(f'there is no {phrase!r} in the lists', unknown=phrase, is_missing=True) for phrase in reading.unknown]
     starts = {mention.start for mention in reading.mentions}
     for mention in reading.mentions:
-        if (
-            mention.end in starts and not mention.is_negated
-        ):  # "pressure set-point": the first only describes the second
-            continue
+        if not mention.is_negated and (mention.end in starts or any(mention.text in phrase for phrase in phrases)):
+            continue  # "pressure set-point": the first only describes the second; "belt speed": words of the call
         found += _mention_gaps(mention, reading, used, explained, world, state)
-    found += _number_gaps(draft, reading)
+    found += _number_gaps(draft, reading, units_of(toolset, world))
     found += _unnamed(draft, reading, world, toolset, state)
     return tuple(found)
+
+
+def _phrases(items: tuple[Item, ...], toolset: Toolset) -> set[str]:
+    """Return the phrases of several words by which the draft's calls go: "belt speed"."""
+    found: set[str] = set()
+    for call in calls(items):
+        item = toolset.intents.get(call.name) or toolset.tools.get(call.name)
+        if item is not None:
+            found |= {text.lower() for text in (*item.words, item.name.replace('_', ' ')) if ' ' in text}
+    return found
 
 
 def narrowed(reading: Reading, world: World, state: State) -> Reading:
@@ -80,12 +90,15 @@ def narrowed(reading: Reading, world: World, state: State) -> Reading:
     return replace(reading, mentions=tuple(mentions))
 
 
-def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | None:
+def spoken_of(
+    reading: Reading, world: World, state: State, instruments: frozenset[str] = frozenset()
+) -> frozenset[str] | None:
     """
     Return the ids that a command may be about; None where it leaves that open.
 
     What is named, its place and what stands there; what the hand holds; with "here" or "back" where the robot is; with
-    "everything in storage" the objects there. What is named only to be left alone does not count.
+    "everything in storage" the objects there. What is named only to be left alone does not count. Of the instruments
+    all, where a number is compared and none of them is named: "if it is warmer than 12 degrees".
     """
     words = set(reading.words)
     is_open = words & _OPEN and ' same time ' not in f' {" ".join(reading.words)} '
@@ -98,6 +111,8 @@ def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | 
     found = named | places | {value for (name, args), value in state.items() if world.robot in args and name != 'at'}
     if not any(world.entities[item].group == 'equipment' for item in named):  # "check the pump": its gauge
         found |= {e.id for e in world.entities.values() if e.group == 'equipment' and e.place in named}
+    if words & english.CONDITIONS and reading.quantities and not named & instruments:
+        found |= instruments
     here = world.place_of(state, world.robot)
     if words & _HERE and here is not None:
         found.add(here)
@@ -110,9 +125,20 @@ def spoken_of(reading: Reading, world: World, state: State) -> frozenset[str] | 
     return frozenset(found)
 
 
+def instruments(toolset: Toolset) -> frozenset[str]:
+    """Return what the tools that return a number read from."""
+    return frozenset(
+        value
+        for tool in toolset.tools.values()
+        if tool.risk == 'read' and any(item.type in ('number', 'integer') for item in tool.returns.values())
+        for arg in tool.args.values()
+        for value in arg.values
+    )
+
+
 def _unnamed(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: State) -> list[Gap]:
     """Return what the draft took from the lists though nobody spoke of it."""
-    allowed = spoken_of(reading, world, state)
+    allowed = spoken_of(reading, world, state, instruments(toolset))
     if allowed is None:
         return []
     found = []
@@ -219,17 +245,17 @@ def _is_open(mention: Mention, picked: str, reading: Reading, world: World, stat
     return not (len(places) == len(mention.ids) and world.place_of(state, picked) in others)
 
 
-def _number_gaps(draft: Draft, reading: Reading) -> list[Gap]:
+def _number_gaps(draft: Draft, reading: Reading, units: frozenset[str]) -> list[Gap]:
     values = _numbers(draft.items)
     counts = set(Counter(call.name for call in calls(draft.items)).values())
     result = []
     for quantity in reading.quantities:
         number = quantity.value
         share = (
-            0.005 if len(quantity.values()) == 1 else 0.02
+            0.005 if len(quantity.values(units)) == 1 else 0.02
         )  # a converted value is rounded to the step of the argument
         is_there = any(
-            abs(said - value) <= share * max(abs(value), 1e-3) for value in values for said in quantity.values()
+            abs(said - value) <= share * max(abs(value), 1e-3) for value in values for said in quantity.values(units)
         )
         is_count = not quantity.unit and number >= 2 and number in counts  # "these two": two calls
         if not is_there and not is_count and (number != 1 or quantity.unit):

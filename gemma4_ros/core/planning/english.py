@@ -31,9 +31,13 @@ CORRECTIONS = (
 )
 CONDITIONS = frozenset((
     'if', 'unless', 'when', 'whenever', 'should', 'otherwise', 'else', 'case', 'below', 'above', 'under', 'over',
-    'more', 'less', 'exceeds', 'exceed', 'exceeding', 'least', 'most', 'whether', 'until', 'while', 'depending',
+    'more', 'less', 'exceeds', 'exceed', 'exceeding', 'least', 'most', 'whether', 'until', 'depending',
     'depends', 'than', 'provided', 'assuming', 'suppose', 'beyond', 'reaches', 'drops', 'rises', 'falls', 'long',
     'higher', 'lower', 'greater', 'fewer',
+))  # fmt: skip
+COMPARED = frozenset((
+    'below', 'above', 'under', 'over', 'more', 'less', 'exceeds', 'exceed', 'exceeding', 'least', 'most', 'than',
+    'beyond', 'higher', 'lower', 'greater', 'fewer', 'reaches', 'drops', 'rises', 'falls',
 ))  # fmt: skip
 COUNTS = frozenset(
     ('times', 'time', 'twice', 'thrice', 'again', 'several', 'repeat', 'repeatedly', 'more', 'each', 'both', 'every')

@@ -22,13 +22,19 @@ def hint(reading: Reading, world: World, toolset: Toolset, state: State) -> str:
         if said:
             parts[f'not {said}' if mention.is_negated else said] = None
     parts.update(dict.fromkeys(_deictic(reading, world, state)))
-    units = {arg.unit for tool in toolset.tools.values() for arg in tool.args.values() if arg.unit}
-    units |= {e.attribute('unit') for e in world.entities.values() if e.attribute('unit')}
     for quantity in reading.quantities:
-        converted = quantity.converted(units)
+        converted = quantity.converted(units_of(toolset, world))
         if converted is not None:
             parts[f'{quantity.value:g} {quantity.unit} = {converted[0]:g} {converted[1]}'] = None
     return '; '.join(parts)
+
+
+def units_of(toolset: Toolset, world: World) -> frozenset[str]:
+    """Return the units that arguments and results of tools are in."""
+    units = {arg.unit for tool in toolset.tools.values() for arg in tool.args.values()}
+    units |= {item.unit for tool in toolset.tools.values() for item in tool.returns.values()}
+    units |= {e.attribute('unit') for e in world.entities.values()}
+    return frozenset(unit for unit in units if unit and not unit.startswith('$'))
 
 
 def _said(mention: Mention, reading: Reading, world: World, state: State) -> str:

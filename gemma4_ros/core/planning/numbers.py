@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 from gemma4_ros.core.planning import english
 
-# Units people say and how many of a tool's unit one of them is.
-_SCALES: dict[str, tuple[str, float]] = {
-    'kpa': ('bar', 0.01), 'mbar': ('bar', 0.001), 'mpa': ('bar', 10.0), 'psi': ('bar', 0.0689475729),
-    'pascal': ('bar', 1e-5), 'cm': ('m', 0.01), 'mm': ('m', 0.001), 'centimeter': ('m', 0.01),
-    'centimetre': ('m', 0.01), 'millimeter': ('m', 0.001), 'millimetre': ('m', 0.001),
-    'minute': ('s', 60.0), 'min': ('s', 60.0), 'hour': ('s', 3600.0), 'ms': ('s', 0.001),
-}  # fmt: skip
-_OWN = frozenset(
-    ('bar', 'm', 'meter', 'metre', 's', 'sec', 'second', 'percent', 'degree', 'kg', 'gram', 'newton', 'volt', 'ampere')
-)
+# Units people say, by what they measure, each in those of the first one.
+_UNITS: tuple[dict[str, float], ...] = (
+    {'bar': 1.0, 'kpa': 0.01, 'mbar': 0.001, 'mpa': 10.0, 'pa': 1e-5, 'pascal': 1e-5, 'psi': 0.0689475729},
+    {'m': 1.0, 'meter': 1.0, 'metre': 1.0, 'cm': 0.01, 'centimeter': 0.01, 'centimetre': 0.01, 'mm': 0.001,
+     'millimeter': 0.001, 'millimetre': 0.001, 'km': 1000.0},
+    {'s': 1.0, 'sec': 1.0, 'second': 1.0, 'min': 60.0, 'minute': 60.0, 'h': 3600.0, 'hour': 3600.0, 'ms': 0.001},
+    {'kg': 1.0, 'kilo': 1.0, 'kilogram': 1.0, 'g': 0.001, 'gram': 0.001, 'mg': 1e-6, 'ton': 1000.0, 'tonne': 1000.0},
+    {'percent': 1.0}, {'degree': 1.0, 'degc': 1.0, 'celsius': 1.0},
+    {'newton': 1.0, 'n': 1.0}, {'volt': 1.0}, {'ampere': 1.0},
+)  # fmt: skip
+_KNOWN = frozenset(unit for units in _UNITS for unit in units)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +30,23 @@ class Quantity:
     value: float
     unit: str = ''
 
-    def values(self) -> tuple[float, ...]:
-        """Return the number as it was said and as it is in the unit of the tools."""
-        scale = _SCALES.get(self.unit)
-        return (self.value,) if scale is None else (self.value, round(self.value * scale[1], 9))
+    def values(self, units: Iterable[str] = ()) -> tuple[float, ...]:
+        """Return the number as it was said, and as it is in those of the units that measure the same."""
+        found = self._in(units)
+        return (self.value, *dict.fromkeys(value for value, _ in found if value != self.value))
 
     def converted(self, units: Iterable[str]) -> tuple[float, str] | None:
         """Return value and unit in one of these units, where another one was said."""
-        scale = _SCALES.get(self.unit)
-        if scale is None or scale[0] not in set(units):
-            return None
-        return round(self.value * scale[1], 3), scale[0]
+        found = [item for item in self._in(units) if item[0] != self.value]
+        return (round(found[0][0], 3), found[0][1]) if found else None
+
+    def _in(self, units: Iterable[str]) -> list[tuple[float, str]]:
+        scales = next((scales for scales in _UNITS if self.unit in scales), {})
+        return [
+            (round(self.value * scales[self.unit] / scales[unit.lower()], 9), unit)
+            for unit in sorted(units)
+            if unit.lower() in scales
+        ]
 
 
 def quantities(words: tuple[str, ...]) -> tuple[Quantity, ...]:
@@ -53,8 +60,8 @@ def quantities(words: tuple[str, ...]) -> tuple[Quantity, ...]:
             continue
         end = index + length
         unit = words[end] if end < len(words) else ''
-        unit = unit if unit in _SCALES or unit in _OWN else unit.removesuffix('s')
-        unit = unit if unit in _SCALES or unit in _OWN else ''
+        unit = unit if unit in _KNOWN else unit.removesuffix('s')
+        unit = unit if unit in _KNOWN else ''
         if words[index] not in ('one', 'a') or length > 1 or unit:
             found.append(Quantity(index, end, value, unit))
         index = end

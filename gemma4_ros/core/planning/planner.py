@@ -15,7 +15,7 @@ from gemma4_ros.core.planning.checks import Budgets, check_plan
 from gemma4_ros.core.planning.clauses import Clauses
 from gemma4_ros.core.planning.completion import complete, is_past
 from gemma4_ros.core.planning.draft import Draft, Item
-from gemma4_ros.core.planning.hint import hint
+from gemma4_ros.core.planning.hint import hint, units_of
 from gemma4_ros.core.planning.mentions import Lexicon, Reading
 from gemma4_ros.core.planning.parts import parts
 from gemma4_ros.core.planning.replies import MAX_CHOICES, Replies
@@ -110,6 +110,7 @@ class Planner:
         self.symbolic = Symbolic(world, toolset)
         self._lexicon = Lexicon(world, toolset)
         self._clauses = Clauses(toolset)
+        self._units = units_of(toolset, world)
         self._shots = prompts.examples(toolset, world, self._hint)
         self._replies = Replies(world, toolset)
 
@@ -169,7 +170,9 @@ class Planner:
         gap: coverage.Gap | None = None
         reason = ''
         draft_text = ''
+        evident = None if has_dialogue else self._evident(turn, ways)
         for attempt in range(MAX_REPAIRS + 1):
+            ways = replace(ways, only=evident if attempt == 1 else None)
             turn.on_phase('draft' if attempt == 0 else 'repair', reason)
             try:
                 draft_text = self._generate(turn, messages, ways)
@@ -243,11 +246,26 @@ class Planner:
             branch=bool(words & english.CONDITIONS),
             loop=bool(words & english.COUNTS or any(2 <= number <= 20 for number in turn.reading.numbers)),
             both=bool(words & english.TOGETHER),
+            numbers_compared=bool(words & english.COMPARED and turn.reading.quantities),
             about=bool(words & {'you', 'help', 'jobs', 'tasks'}),
-            names=coverage.spoken_of(turn.reading, self.world, turn.state),
+            names=coverage.spoken_of(turn.reading, self.world, turn.state, coverage.instruments(self.toolset)),
             values_said=self._clauses.values_said(turn.reading),
-            numbers=frozenset(value for quantity in turn.reading.quantities for value in quantity.values()),
+            numbers=frozenset(value for quantity in turn.reading.quantities for value in quantity.values(self._units)),
         )
+
+    def _evident(self, turn: _Turn, ways: surface.Ways) -> frozenset[str] | None:
+        """Return the calls whose words are said, where every clause says some; None where one does not."""
+        items: dict[str, Tool | Intent] = {**self.toolset.intents, **self.toolset.tools}
+        found: set[str] = set()
+        for clause in self._clauses.read(turn.reading, self._lexicon.known):
+            fit = {name for name in clause.tools or clause.spoken if ways.offers(items[name], self.world)}
+            has_names = any(clause.start <= mention.start < clause.end for mention in turn.reading.mentions)
+            if not fit and (has_names or clause.spoken or clause.partly or clause.unknown_verb):
+                return None
+            found |= fit
+        if ways.branch:
+            found |= {tool.name for tool in surface.readings(self.toolset)}
+        return frozenset(found) or None
 
     def _lacking(self, turn: _Turn) -> tuple[str, ...]:
         """Return what a call could take where the command asks for the call and names nothing that it takes."""

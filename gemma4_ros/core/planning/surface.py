@@ -72,7 +72,8 @@ class Ways:
 
     ``names`` and ``numbers`` are those that the command speaks of (None: any): a call that wants another one cannot be
     written, so that the model asks instead of guessing. ``values_said`` are values without a place in the world,
-    "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out.
+    "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out,
+    ``only`` the calls that are offered (None: all). With ``numbers_compared`` a condition looks at a number.
     """
 
     do: bool = True
@@ -87,6 +88,8 @@ class Ways:
     numbers: frozenset[float] | None = None
     values_said: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+    numbers_compared: bool = False
 
     def values(self, arg: Arg, world: World) -> tuple[str, ...]:
         """Return what may be written for an argument: names, or numbers as text; () where any number may."""
@@ -113,7 +116,7 @@ class Ways:
 
     def offers(self, tool: Tool | Intent, world: World) -> bool:
         """Say whether a call can be written with what the command names."""
-        if tool.name in self.without:
+        if tool.name in self.without or (self.only is not None and tool.name not in self.only):
             return False
         if self.names is None:
             return True
@@ -143,6 +146,8 @@ def _block_rules(tools: list[Tool | Intent], toolset: Toolset, world: World, way
     rules += [_call_rule(tool, world, ways) for tool in tools]
     conditions = [_condition_rule(tool, ways) for tool in readings(toolset) if tool in tools]
     conditions += [f'"{name}(" of_{name} ") == " is_{name}' for name in ways.asked(world)]
+    if ways.numbers_compared and any(' OP ' in condition for condition in conditions):
+        conditions = [condition for condition in conditions if ' OP ' in condition]
     conditions = [condition for condition in conditions if condition]
     controls = {
         'branch': '"if " condition " {\\n" BLOCK "\\n}" (" else {\\n" BLOCK "\\n}")?'
