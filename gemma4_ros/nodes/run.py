@@ -185,8 +185,8 @@ def _signals(executor: SingleThreadedExecutor) -> Iterator[threading.Event]:
     Set an event and wake the executor on SIGINT and SIGTERM.
 
     The executor waits in C, where Python runs no handler; the wake-up descriptor reaches a thread that wakes it. With
-    GEMMA4_DIE_WITH_PARENT=1 the end of the parent process counts as a signal: no orphans. The parent's process id in place
-    of 1 also tells a parent that ended before this line.
+    GEMMA4_DIE_WITH_PARENT=1 the end of the parent process counts as a signal: no orphans. The parent's process id in
+    place of 1 also tells a parent that ended before this line.
     """
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():

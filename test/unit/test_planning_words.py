@@ -334,8 +334,8 @@ def test_a_condition_with_a_number_looks_at_a_reading() -> None:
 
 
 def test_a_draft_that_does_not_end_is_asked_for_again() -> None:
-    model = ScriptedModel(['charge()', 'charge()'])
-    outcome = Planner(CELL.world, CELL.toolset, _Endless(model)).plan('go charge', START)
+    model = ScriptedModel(['navigate_to(pump)', 'navigate_to(pump)'])
+    outcome = Planner(CELL.world, CELL.toolset, _Endless(model)).plan('go to the pump', START)
     assert (
         outcome.kind == 'plan'
         and outcome.notes[0] == 'draft 1 refused: the draft does not end: write only what the command asks for'
