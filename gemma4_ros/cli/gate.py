@@ -53,6 +53,7 @@ Proposer = Annotated[str, typer.Option(help='on whose behalf')]
 AsJson = Annotated[bool, typer.Option('--json', help='one JSON document on standard output')]
 Person = Annotated[str, typer.Option('--person', envvar='GEMMA4_PERSON', help='who you are')]
 Wait = Annotated[float, typer.Option('--wait', help='how long to wait for the gate, s')]
+Namespace = Annotated[str, typer.Option('--namespace', help='of the robot, as given to gemma4 up')]
 
 
 @app.command()
@@ -163,21 +164,21 @@ def audit_verify(
 
 
 @app.command()
-def arm(person: Person = '', wait: Wait = 5.0) -> None:
+def arm(person: Person = '', wait: Wait = 5.0, namespace: Namespace = '') -> None:
     """Arm the gate: from now on plans may move the robot. Example: gemma4 gate arm --person anna"""
-    _set_armed('gate/set_armed', 0, person, wait)
+    _set_armed('gate/set_armed', 0, person, wait, namespace)
 
 
 @app.command()
-def disarm(person: Person = '', wait: Wait = 5.0) -> None:
+def disarm(person: Person = '', wait: Wait = 5.0, namespace: Namespace = '') -> None:
     """Disarm the gate; what runs is cancelled. Example: gemma4 gate disarm"""
-    _set_armed('gate/set_armed', 1, person, wait)
+    _set_armed('gate/set_armed', 1, person, wait, namespace)
 
 
 @app.command()
-def reset(person: Person = '', wait: Wait = 5.0) -> None:
+def reset(person: Person = '', wait: Wait = 5.0, namespace: Namespace = '') -> None:
     """Clear a latched stop of deadman and gate; the gate is disarmed afterwards. Example: gemma4 gate reset"""
-    with _Errors(), _gate(wait) as gate:
+    with _Errors(), _gate(wait, namespace) as gate:
         for node in ('deadman', 'gate'):
             if gate.is_latched(node):
                 print(gate.set_armed(f'{node}/set_armed', 2, person or getpass.getuser()))
@@ -192,9 +193,10 @@ def approve(
     no: Annotated[bool, typer.Option('--no', help='refuse the plan')] = False,
     yes: Annotated[bool, typer.Option('--yes', help='do not ask again')] = False,
     wait: Wait = 5.0,
+    namespace: Namespace = '',
 ) -> None:
     """Read what the gate asks, in the gate's own words, and answer it. Example: gemma4 gate approve --person anna"""
-    with _Errors(), _gate(wait) as gate:
+    with _Errors(), _gate(wait, namespace) as gate:
         request = gate.open_request(approval_id)
         print(_visible(f'{request.proposer} proposed, plan {request.plan_sha256[:12]}:\n{request.rendering}'))
         if not (yes or no or typer.confirm('Shall the robot do this?')):
@@ -314,12 +316,12 @@ def _fail(text: str, code: int) -> NoReturn:
 
 
 # The running gate ----------------------------------------------------------------------------------------------------
-def _set_armed(service: str, command: int, person: str, wait: float) -> None:
-    with _Errors(), _gate(wait) as gate:
+def _set_armed(service: str, command: int, person: str, wait: float, namespace: str) -> None:
+    with _Errors(), _gate(wait, namespace) as gate:
         print(gate.set_armed(service, command, person or getpass.getuser()))
 
 
-def _gate(wait: float) -> Any:
+def _gate(wait: float, namespace: str) -> Any:
     try:
         from gemma4_ros.cli.gate_client import GateClient
     except ImportError as error:
@@ -327,4 +329,4 @@ def _gate(wait: float) -> Any:
             f'ROS 2 or the built package is not there ({error}); run make setup, or source install/local_setup.sh',
             NOT_RUNNING,
         )
-    return GateClient(wait, lambda text: _fail(text, NOT_RUNNING), lambda text: _fail(text, REFUSED))
+    return GateClient(wait, namespace, lambda text: _fail(text, NOT_RUNNING), lambda text: _fail(text, REFUSED))

@@ -28,14 +28,17 @@ class GateClient:
     ----------
     wait_s : float
         Deadline of every call.
+    namespace : str
+        Of the robot; empty: none.
     not_running, refused : callable
         End the command with a sentence.
 
     """
 
     def __init__(
-        self, wait_s: float, not_running: Callable[[str], NoReturn], refused: Callable[[str], NoReturn]
+        self, wait_s: float, namespace: str, not_running: Callable[[str], NoReturn], refused: Callable[[str], NoReturn]
     ) -> None:
+        self._namespace = '/' + namespace.strip('/') if namespace else None
         self._wait_s, self._not_running, self._refused = wait_s, not_running, refused
         self._gate: list[GateState] = []
         self._deadman: list[DeadmanState] = []
@@ -44,7 +47,7 @@ class GateClient:
     def __enter__(self) -> GateClient:
         self._context = Context()
         rclpy.init(context=self._context)
-        self._node = Node('gemma4_gate_cli', context=self._context)
+        self._node = Node('gemma4_gate_cli', context=self._context, namespace=self._namespace)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._node.create_subscription(GateState, 'gate/state', self._gate.append, qos.STATE_LATCHED)

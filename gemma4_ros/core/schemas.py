@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The JSON Schemas of world, tools, plan and policy.
 
-config/schema/*.json are written from these (`make docs`) and checked for drift.
+config/schema/*.json are written from these by scripts/write_schemas.py; a test checks them for drift.
 """
 
 from __future__ import annotations
