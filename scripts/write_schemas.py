@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write config/schema/{world,tools,plan,policy}-1.json from gemma4_ros/core/schemas.py; a contract test holds them equal."""
+"""Write config/schema/{world,tools,plan,policy}-1.json from gemma4_ros/core/schemas.py; a test holds them equal."""
 
 from __future__ import annotations
 
