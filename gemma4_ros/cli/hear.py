@@ -108,7 +108,7 @@ def publish_wav(
     node: Node,
     topic: str = 'audio',
     speed: float = 1.0,
-    wait_s: float = 5.0,
+    wait_s: float = 15.0,
     listener: str = 'speech',
     on_progress: Callable[[float, float], None] | None = None,
 ) -> float:

@@ -102,7 +102,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _run(names: list[str], ros_args: list[str]) -> int:
-    os.nice(min(NICE[name] for name in names))
+    os.nice(min(NICE.get(name, 0) for name in names))
     context = Context()
     # the node's own handlers: rclpy's would end the context before a running step could be cancelled
     try:
