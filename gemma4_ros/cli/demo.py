@@ -30,6 +30,7 @@ from gemma4_ros.srv import SetArmed
 
 __all__ = ['run_demo']
 
+NAMESPACE = 'demo'
 ARM_DEADLINE_S = 30.0
 WARM_DEADLINE_S = 300.0
 ANSWER_DEADLINE_S = 240.0
@@ -151,10 +152,12 @@ def run_demo(say: str, wav: Path | None, out: Path, speed: float = 1.0) -> int:
     files.prepare()
     began_s = time.monotonic()
     note(f'starting the stack and the simulated cell (speed {speed:g}); logs lie in {out / "logs"}')
-    stack = Stack(sim=True, log_dir=out / 'logs', settings=files.settings(speed), say=_starting(began_s))
+    # a namespace of its own: what arms and confirms here must never be the gate of a robot on the same network
+    options: dict[str, Any] = {'settings': files.settings(speed), 'say': _starting(began_s), 'namespace': NAMESPACE}
+    stack = Stack(sim=True, log_dir=out / 'logs', **options)
     with stack:
         stack.wait_ready(180.0)
-        with RosSession() as session:
+        with RosSession(NAMESPACE) as session:
             watch = _Watch(session, began_s)
             demo = _Demo(stack, session, watch)
             demo.warm()

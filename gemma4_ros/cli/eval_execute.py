@@ -25,6 +25,7 @@ from gemma4_ros.core.world import load_world
 
 __all__ = ['NODES', 'execute', 'run_entry']
 
+NAMESPACE = 'evaluation'
 NODES = ('cell', 'deadman', 'gate', 'perception', 'executor')
 WORLD, TOOLS = 'config/world.yaml', ['config/tools/cell.yaml']
 READY_S = 90.0
@@ -114,9 +115,11 @@ def execute(
         'gate': {'audit_dir': str(folder / 'audit')},
         'perception': {'evidence_dir': str(folder / 'evidence')},
     }
-    with Stack(sim=True, only=NODES, log_dir=folder / 'logs', settings=settings, say=tell) as stack:
+    # a namespace of its own: what approves here must never be the gate of a robot on the same network
+    options: dict[str, Any] = {'settings': settings, 'say': tell, 'namespace': NAMESPACE}
+    with Stack(sim=True, only=NODES, log_dir=folder / 'logs', **options) as stack:
         stack.wait_ready(READY_S)
-        with RosSession() as session:
+        with RosSession(NAMESPACE) as session:
             cell = CellRun(session, world.robot, stack.poll)
             for number, entry in enumerate(own, 1):
                 plan_text, is_right = plans[entry['id']]

@@ -37,7 +37,9 @@ class DeadmanConfig:
     config: str = params.param('', doc='folder of the configuration; empty: the one that comes with the package')
     tools: tuple[str, ...] = params.param(gate_files.CELL_TOOLS, doc='tools files, below the folder or absolute')
     misses: int = params.param(3, doc='beats of the gate, at 10 Hz, that may be missed', low=2, high=20)
-    idle_misses: int = params.param(15, doc='the same while no goal is active', low=2, high=100)
+    idle_misses: int = params.param(
+        15, doc='the same while the gate dispatches nothing and no goal is active', low=2, high=100
+    )
     idle_s: float = params.param(2.0, doc='how long an endpoint must show no active goal', unit='s', low=0.1, high=30.0)
 
 
@@ -78,7 +80,7 @@ class DeadmanNode(Node):
         folder = gate_files.config_folder(self._config.config)
         self._endpoints = [self._watch(name) for name in action_names(gate_files.files_in(folder, self._config.tools))]
         self._boot_id, self._beats, self._trips = secrets.token_hex(16), 0, 0
-        self._gate_boot, self._gate_at_s, self._checked_s = '', 0.0, time.monotonic()
+        self._gate_boot, self._gate_is_active, self._gate_at_s, self._checked_s = '', False, 0.0, time.monotonic()
         self._state, self._reason, self._shown = DeadmanState.WAITING, 'no gate seen yet', ()
         self._state_topic = self.create_publisher(DeadmanState, '~/state', qos.STATE_LATCHED)
         self._beat_topic = self.create_publisher(Heartbeat, '~/heartbeat', qos.HEARTBEAT)
@@ -109,7 +111,7 @@ class DeadmanNode(Node):
         self._gate_at_s = time.monotonic()
         if self._gate_boot and message.boot_id != self._gate_boot and self._state == DeadmanState.WATCHING:
             self._trip('the gate has started again')
-        self._gate_boot = message.boot_id
+        self._gate_boot, self._gate_is_active = message.boot_id, message.active
         if self._state == DeadmanState.WAITING:
             self._state, self._reason = DeadmanState.WATCHING, ''
             self._show()
@@ -142,7 +144,7 @@ class DeadmanNode(Node):
 
     def _limit_s(self) -> float:
         """Return how long the gate may be silent: longer while nothing moves, as there is nothing to cancel then."""
-        moves = any(endpoint.is_active for endpoint in self._endpoints)
+        moves = self._gate_is_active or any(endpoint.is_active for endpoint in self._endpoints)
         return ((self._config.misses if moves else self._config.idle_misses) + 0.5) * BEAT_S
 
     def _is_idle(self, endpoint: Endpoint, now: float) -> bool:

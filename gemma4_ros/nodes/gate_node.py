@@ -91,6 +91,7 @@ class GateNode(Node):
 
     async def _dispatch(self, goal: Any) -> DispatchStep.Result:
         self._open_dispatches += 1
+        self._beat()  # the deadman is to know before the controller does
         try:
             return await self._dispatcher.execute(goal)
         finally:
@@ -125,7 +126,10 @@ class GateNode(Node):
     def _beat(self) -> None:
         self._beats += 1
         stamp = self.get_clock().now().to_msg()
-        self._beat_topic.publish(Heartbeat(stamp=stamp, boot_id=self.monitor.boot_id, sequence=self._beats))
+        is_active = self._open_dispatches > 0
+        self._beat_topic.publish(
+            Heartbeat(stamp=stamp, boot_id=self.monitor.boot_id, sequence=self._beats, active=is_active)
+        )
 
     async def _make_durable(self) -> None:
         try:

@@ -152,7 +152,8 @@ def command(
             line += ['-p', f'{name}:={values[name]}']
     for process in group:
         for name, value in (settings or {}).get(process.name, {}).items():
-            line += ['-p', f'{process.name}:{name}:={value}']
+            # with the name of the node before it, it would not match in a namespace; needed where nodes share a process
+            line += ['-p', f'{name}:={value}' if len(group) == 1 else f'{process.name}:{name}:={value}']
     if namespace:
         line += ['-r', f'__ns:=/{namespace.strip("/")}']
     if log_level:

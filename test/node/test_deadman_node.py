@@ -56,6 +56,7 @@ class World:
         self.node = node = Node('world', context=self.context)
         self.workers = Workers(node, threads=0)
         self.beats_of_gate: Callable[[], str] | None = None
+        self.gate_dispatches = False
         self.accept_after_s = 0.0
         self.running = 0
         self.cancelled_at: list[float] = []
@@ -97,7 +98,7 @@ class World:
         for name, message in messages.items():
             self.topics[name].publish(message)
         if self.beats_of_gate is not None:
-            self.gate_beat.publish(Heartbeat(boot_id=self.beats_of_gate()))
+            self.gate_beat.publish(Heartbeat(boot_id=self.beats_of_gate(), active=self.gate_dispatches))
 
     async def _drive(self, goal: Any) -> DriveTo.Result:
         self.running += 1
@@ -223,13 +224,25 @@ def test_a_short_silence_while_nothing_moves_is_no_reason_but_a_goal_in_it_is_ca
     world: World, processes: Processes
 ) -> None:
     start_beating(world, processes)
+    assert world.driver.wait_for_server(DEADLINE_S)
     world.beats_of_gate = None
     time.sleep(0.8)  # the silence itself: over the limit with a goal (0.35 s), under the one without (1.55 s)
     assert world.is_in(DeadmanState.WATCHING)
-    world.drive()
-    accepted_at = time.monotonic()
+    sent_at = time.monotonic()
+    world.driver.send_goal_async(DriveTo.Goal())
     wait(lambda: bool(world.cancelled_at), 'the cancel')
-    assert world.cancelled_at[0] - accepted_at < 0.6
+    assert world.cancelled_at[0] - sent_at < 0.6
+    assert world.states[-1].reason.startswith('no beat of the gate')
+
+
+def test_silence_while_the_gate_dispatches_is_short_though_no_goal_was_seen(world: World, processes: Processes) -> None:
+    start_beating(world, processes)
+    world.gate_dispatches = True
+    time.sleep(0.2)  # a few beats say so
+    world.beats_of_gate = None
+    silent_at = time.monotonic()
+    wait(lambda: not world.is_in(DeadmanState.WATCHING), 'the trip')
+    assert time.monotonic() - silent_at < 1.0  # 0.35 s and the way of the message; while nothing is dispatched 1.55 s
     assert world.states[-1].reason.startswith('no beat of the gate')
 
 

@@ -502,6 +502,8 @@ def test_malformed_plans_get_a_code_and_no_permit(cell: Cell) -> None:
 
 def test_controller_that_is_not_there_is_told_and_fails(cell: Cell) -> None:
     cell.armed()
+    endpoint = cell.operator.node.resolve_topic_name('dock/_action/status')
+    wait(lambda: not cell.operator.node.count_publishers(endpoint), 'the end of what another test served')
     permit = cell.operator.admit(plan_of(Step('u', 'undock', {}))).permit_id
     result = cell.operator.dispatch(permit, 'u')
     assert (result.outcome, result.code) == (DispatchStep.Result.LOST, 402)

@@ -129,6 +129,8 @@ def test_signs_and_names_are_told_apart(text: str, numbers: tuple[float, ...]) -
         ('stow the arm and go home', 'move_arm(stowed)\nnavigate_to(charging_dock)'),
         ('swap these two please: filter to storage and crate to the control desk',
          'bring(spare_filter, storage)\nbring(blue_crate, control_desk)'),
+        ('go to the pump, but do not take a photo of the pump', 'navigate_to(pump)'),
+        ('open the main valve, then close the main valve', 'open_valve(main_valve)\nclose_valve(main_valve)'),
         ('zero the set-point', 'set_panel_value(setpoint_panel, 0)'),
         ('raise the pressure set-point to five and a half bar', 'set_panel_value(setpoint_panel, 5.5)'),
         ('read it once more, the gauge', 'read_gauge(pressure_gauge)'),
@@ -173,6 +175,13 @@ def test_a_right_draft_has_no_gap(text: str, draft: str) -> None:
         ('if the pressure is above 4 bar close the main valve',
          'close_valve(main_valve)\nset_panel_value(setpoint_panel, 4)', 'condition'),
         ('pick up the pump', 'take_photo(pump)', 'add pick'),
+        ('go to the pump but do not go to the pump', 'navigate_to(pump)', 'says not to'),
+        ('close the main valve but do not close the main valve', 'close_valve(main_valve)', 'says not to'),
+        (
+            'open and close the main valve at the same time',
+            'open_valve(main_valve)\nclose_valve(main_valve)',
+            'undo each other',
+        ),
         ('photograph the pump, and the panel last', 'take_photo(pump)\ntake_photo(control_desk)', 'panel'),
     ],
 )  # fmt: skip

@@ -133,7 +133,6 @@ class Clauses:
 
         """
         clauses, items = self.read(reading, known), calls(draft.items)
-        words = set(reading.words)
         found = [
             Gap(
                 f'add {" or ".join(clause.tools[:3])} for {clause.text!r}',
@@ -143,30 +142,48 @@ class Clauses:
             for clause in clauses
             if self.left_out(clause, items)
         ]
-        for clause in clauses:
-            if (
-                len(clause.partly) > 1
-                and self.opposed(clause.partly)
-                and {call.name for call in items} & set(clause.partly)
-            ):
-                found.append(
-                    Gap(f'{clause.text!r} may be {" or ".join(clause.partly)}: ask which', choices=clause.partly)
-                )
+        found += [
+            Gap(f'{clause.text!r} may be {" or ".join(clause.partly)}: ask which', choices=clause.partly)
+            for clause in clauses
+            if self.opposed(clause.partly) and {call.name for call in items} & set(clause.partly)
+        ]
         verb = next((clause.unknown_verb for clause in clauses if clause.unknown_verb), '')
-        if verb and not any(clause.spoken for clause in clauses) and all(self._only_drives(call) for call in items):
-            found.append(Gap(f'no call can {verb!r}; say cannot("no call can {verb}")'))
-        has_branch = any(isinstance(item, Branch) for item in _controls(draft.items))
-        if has_branch and not words & english.CONDITIONS:
-            found.append(Gap('the command has no condition: leave the if out'))
-        if is_first and not has_branch and 'if' in words and reading.quantities:
-            found.append(Gap('the command has a condition: write if ... { }'))
-        times = {item.times for item in _controls(draft.items) if isinstance(item, Loop)}
-        if times and not words & english.COUNTS and not times & set(reading.numbers):
-            found.append(Gap('the command asks for no repetition: leave the repeat out'))
+        if verb and not any(clause.spoken for clause in clauses) and all(self._moves_itself(call) for call in items):
+            found.append(Gap(f'no call can {verb!r}; say cannot("no call can {verb}")', people=f'no call can {verb!r}'))
+        found += self._forbidden(items, reading)
+        found += self._contradictions(items, reading)
+        found += _form_gaps(draft, reading, is_first=is_first)
         return tuple(found)
 
-    def _only_drives(self, call: Call) -> bool:
-        return all(effect[:2] == ('at', 'robot') or effect[0] == 'docked' for effect in self._gives(call.name))
+    def _moves_itself(self, call: Call) -> bool:
+        """Say whether a call changes nothing but the robot: what a model falls back on where it knows no better."""
+        return all(effect[1] != '$' for effect in self._gives(call.name))
+
+    def _forbidden(self, items: tuple[Call, ...], reading: Reading) -> list[Gap]:
+        """Return calls that do to a name just what the command says not to do to it, whatever else it says."""
+        found = []
+        for mention in reading.mentions:
+            if not mention.is_negated:
+                continue
+            start = max((i + 1 for i in range(mention.start) if reading.words[i] in english.CLAUSES), default=0)
+            clause = self._clause(reading, start, mention.end, frozenset())
+            for call in items:
+                if call.name in clause.tools and set(mention.ids) & {str(value) for value in call.args.values()}:
+                    why = f'the command says not to: {clause.text!r}'
+                    found.append(Gap(f'{why}; leave {call} out', people=why, is_missing=True))
+        return found
+
+    def _contradictions(self, items: tuple[Call, ...], reading: Reading) -> list[Gap]:
+        """Return calls that undo each other though they are to be done at once."""
+        text = f' {" ".join(reading.words)} '
+        if not any(f' {phrase} ' in text for phrase in english.AT_ONCE):
+            return []
+        return [
+            Gap(f'{a} and {b} undo each other', people=f'{a} and {b} undo each other: that cannot be done at once')
+            for index, a in enumerate(items)
+            for b in items[index + 1 :]
+            if a.args == b.args and self.opposed((a.name, b.name))
+        ]
 
     # Against a draft -------------------------------------------------------------------------------------------------
     def left_out(self, clause: Clause, calls: Iterable[Call]) -> bool:
@@ -231,6 +248,20 @@ def _verb(word: str) -> str:
                 word = word[:-1]
             break
     return word
+
+
+def _form_gaps(draft: Draft, reading: Reading, *, is_first: bool) -> list[Gap]:
+    """Return conditions and repetitions that the command does not speak of, and a condition that is missing."""
+    words, found = set(reading.words), []
+    has_branch = any(isinstance(item, Branch) for item in _controls(draft.items))
+    if has_branch and not words & english.CONDITIONS:
+        found.append(Gap('the command has no condition: leave the if out'))
+    if is_first and not has_branch and 'if' in words and reading.quantities:
+        found.append(Gap('the command has a condition: write if ... { }'))
+    times = {item.times for item in _controls(draft.items) if isinstance(item, Loop)}
+    if times and not words & english.COUNTS and not times & set(reading.numbers):
+        found.append(Gap('the command asks for no repetition: leave the repeat out'))
+    return found
 
 
 def _controls(items: Iterable[Item]) -> list[Branch | Loop]:

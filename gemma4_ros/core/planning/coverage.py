@@ -148,7 +148,8 @@ def _unnamed(draft: Draft, reading: Reading, world: World, toolset: Toolset, sta
             if arg is None or len(arg.values) < 2 or value not in world.entities or value in allowed:
                 continue
             fit = ' or '.join(sorted(set(arg.values) & allowed)[:4])
-            found.append(Gap(f'nobody named {value}: take {fit or "what the command names, or ask"}'))
+            told = f'nobody named {value}: take {fit or "what the command names, or ask"}'
+            found.append(Gap(told, people=f'it is not clear that {value} is meant'))
     return found
 
 
@@ -168,6 +169,7 @@ def _mention_gaps(
             [
                 Gap(
                     f'the operator said not to do something with {mention.text!r}; leave {against[0]} out',
+                    people=f'{mention.text!r} is to be left alone',
                     is_missing=True,
                 )
             ]
@@ -180,6 +182,7 @@ def _mention_gaps(
         return [
             Gap(
                 f'{mention.text!r} ({" or ".join(mention.ids)}) is in the command but not in your answer',
+                people=f'no step has to do with {mention.text!r}',
                 is_missing=True,
             )
         ]
@@ -262,7 +265,8 @@ def _number_gaps(draft: Draft, reading: Reading, units: frozenset[str]) -> list[
             how = (
                 f': repeat {number:g} {{ }}' if not quantity.unit and number.is_integer() and 2 <= number <= 20 else ''
             )
-            result.append(Gap(f'the number {number:g} is in the command but not in your answer{how}', is_missing=True))
+            told = f'the number {number:g} is in the command but not in your answer{how}'
+            result.append(Gap(told, people=f'no step takes the number {number:g}', is_missing=True))
     return result
 
 

@@ -55,7 +55,7 @@ POLITE = frozenset((
 TOGETHER = frozenset(
     ('while', 'same', 'simultaneously', 'together', 'parallel', 'meanwhile', 'both', 'concurrently', 'once')
 )
-STATE_QUESTIONS = frozenset(('is', 'are', 'where', "where's", 'which', 'who', "who's"))
+AT_ONCE = ('at the same time', 'simultaneously', 'at once', 'in parallel', 'while', 'meanwhile')
 CLAUSE_ENDS = frozenset(('.', ';', '!', '?', ',', 'but', 'then', 'instead', 'just', 'only', 'if', 'otherwise', 'else'))
 MANY = frozenset(('all', 'both', 'every', 'each', 'everything', 'any', 'two', 'three', 'four', 'five', 'either'))
 NUMBERS = {

@@ -10,18 +10,19 @@ from typing import Literal
 from gemma4_ros.core.errors import CheckError, CompletionError, DraftError, PlanError
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.plan import Plan, plan_sha256, plan_to_bytes
-from gemma4_ros.core.planning import command, coverage, english, prompts, surface
+from gemma4_ros.core.planning import command, coverage, prompts, surface
 from gemma4_ros.core.planning.checks import Budgets, check_plan
 from gemma4_ros.core.planning.clauses import Clauses
-from gemma4_ros.core.planning.completion import complete, is_past
+from gemma4_ros.core.planning.completion import complete
 from gemma4_ros.core.planning.draft import Draft, Item
-from gemma4_ros.core.planning.hint import hint, units_of
+from gemma4_ros.core.planning.hint import hint
 from gemma4_ros.core.planning.mentions import Lexicon, Reading
 from gemma4_ros.core.planning.parts import parts
-from gemma4_ros.core.planning.replies import MAX_CHOICES, Replies
+from gemma4_ros.core.planning.replies import Replies
+from gemma4_ros.core.planning.scope import Scope, asks
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.ports import GenerateRequest, LanguageModel, Message, never
-from gemma4_ros.core.tools import Intent, Tool, Toolset
+from gemma4_ros.core.tools import Toolset
 from gemma4_ros.core.world import World
 
 MAX_REPAIRS = 2
@@ -100,7 +101,7 @@ class Planner:
         model: LanguageModel,
         *,
         languages: tuple[str, ...] = ('en',),
-        budgets: Budgets = Budgets(),  # noqa: B008  # frozen
+        budgets: Budgets = Budgets(),  # noqa: B008 - frozen, so one for all is safe
     ) -> None:
         self.world = world
         self.toolset = toolset
@@ -110,7 +111,7 @@ class Planner:
         self.symbolic = Symbolic(world, toolset)
         self._lexicon = Lexicon(world, toolset)
         self._clauses = Clauses(toolset)
-        self._units = units_of(toolset, world)
+        self._scope = Scope(self.symbolic, self._lexicon, self._clauses)
         self._shots = prompts.examples(toolset, world, self._hint)
         self._replies = Replies(world, toolset)
 
@@ -166,14 +167,15 @@ class Planner:
 
     # Draft, complete, check, repair ----------------------------------------------------------------------------------
     def _draft_until_right(self, turn: _Turn, messages: tuple[Message, ...], has_dialogue: bool) -> Outcome:
-        ways = surface.Ways() if has_dialogue else self._ways(turn)
+        ways = surface.Ways() if has_dialogue else self._scope.ways(turn.text, turn.reading, turn.state)
         gap: coverage.Gap | None = None
         reason = ''
         draft_text = ''
-        evident = None if has_dialogue else self._evident(turn, ways)
+        evident = None if has_dialogue else self._scope.evident(turn.reading, ways)
         for attempt in range(MAX_REPAIRS + 1):
             ways = replace(ways, only=evident if attempt == 1 else None)
             turn.on_phase('draft' if attempt == 0 else 'repair', reason)
+            draft_text = ''
             try:
                 draft_text = self._generate(turn, messages, ways)
                 draft = surface.parse(draft_text, self.toolset, self.world)
@@ -197,7 +199,7 @@ class Planner:
             turn.effort.repairs += 1
             messages = (
                 *messages,
-                Message('assistant', draft_text),
+                Message('assistant', draft_text or '...'),
                 Message('user', f'wrong: {reason}. Write the whole answer again.'),
             )
         turn.effort.repairs -= 1
@@ -217,9 +219,8 @@ class Planner:
                 return None
             turn.on_phase('repair', f'order {index + 1} of {len(orders)}: {order}')
             earlier = (f'before: {", ".join(orders[:index])}',) if index else ()
-            ways = self._ways(
-                turn if {'it', 'them', 'there', 'that'} & set(reading.words) else replace(turn, reading=reading)
-            )
+            is_pointing = bool({'it', 'them', 'there', 'that'} & set(reading.words))
+            ways = self._scope.ways(turn.text, turn.reading if is_pointing else reading, turn.state)
             try:
                 texts.append(self._generate(turn, self._messages(order, turn.state, earlier), _only_do(ways)))
                 draft = surface.parse(texts[-1], self.toolset, self.world)
@@ -234,64 +235,6 @@ class Planner:
         except (CompletionError, CheckError, PlanError):
             return None
         return outcome
-
-    def _ways(self, turn: _Turn) -> surface.Ways:
-        """Return what the command leaves to choose: names, numbers, conditions and repetition if it speaks of such."""
-        words = set(turn.reading.words)
-        spoken = {name for clause in self._clauses.read(turn.reading) for name in clause.spoken}
-        past = {tool.name for tool in self.toolset.tools.values() if is_past(self.symbolic, tool, turn.state)}
-        return surface.Ways(
-            answer=_asks(turn.text),
-            without=frozenset(past - spoken),
-            branch=bool(words & english.CONDITIONS),
-            loop=bool(words & english.COUNTS or any(2 <= number <= 20 for number in turn.reading.numbers)),
-            both=bool(words & english.TOGETHER),
-            numbers_compared=bool(words & english.COMPARED and turn.reading.quantities),
-            about=bool(words & {'you', 'help', 'jobs', 'tasks'}),
-            names=coverage.spoken_of(turn.reading, self.world, turn.state, coverage.instruments(self.toolset)),
-            values_said=self._clauses.values_said(turn.reading),
-            numbers=frozenset(value for quantity in turn.reading.quantities for value in quantity.values(self._units)),
-        )
-
-    def _evident(self, turn: _Turn, ways: surface.Ways) -> frozenset[str] | None:
-        """Return the calls whose words are said, where every clause says some; None where one does not."""
-        items: dict[str, Tool | Intent] = {**self.toolset.intents, **self.toolset.tools}
-        found: set[str] = set()
-        for clause in self._clauses.read(turn.reading, self._lexicon.known):
-            fit = {name for name in clause.tools or clause.spoken if ways.offers(items[name], self.world)}
-            has_names = any(clause.start <= mention.start < clause.end for mention in turn.reading.mentions)
-            if not fit and (has_names or clause.spoken or clause.partly or clause.unknown_verb):
-                return None
-            found |= fit
-        if ways.branch:
-            found |= {tool.name for tool in surface.readings(self.toolset)}
-        return frozenset(found) or None
-
-    def _lacking(self, turn: _Turn) -> tuple[str, ...]:
-        """Return what a call could take where the command asks for the call and names nothing that it takes."""
-        ways = self._ways(turn)
-        if ways.names is None:
-            return ()
-        items: dict[str, Tool | Intent] = {**self.toolset.intents, **self.toolset.tools}
-        for clause in self._clauses.read(turn.reading):
-            if any(ways.offers(items[name], self.world) for name in clause.spoken):
-                continue
-            for arg in (arg for name in clause.spoken for arg in items[name].args.values()):
-                if arg.type == 'enum' and not ways.values(arg, self.world):
-                    return arg.values[:MAX_CHOICES]
-        return ()
-
-    def _is_clear(self, turn: _Turn) -> bool:
-        """Say whether the words tell what to do with what: a question back would only annoy."""
-        reading, ways = turn.reading, self._ways(turn)
-        items: dict[str, Tool | Intent] = {**self.toolset.intents, **self.toolset.tools}
-        spoken = [clause.spoken for clause in self._clauses.read(reading) if clause.spoken]
-        return (
-            bool(spoken and reading.mentions)
-            and all(any(ways.offers(items[name], self.world) for name in names) for names in spoken)
-            and not coverage.ambiguous(reading, self.world, turn.state)
-            and not {'it', 'them', 'this', 'that', 'thing', 'stuff'} & set(reading.words)
-        )
 
     def _generate(self, turn: _Turn, messages: tuple[Message, ...], ways: surface.Ways) -> str:
         answer = self.model.generate(
@@ -334,11 +277,11 @@ class Planner:
 
     def _doubt(self, turn: _Turn, draft: Draft, ways: surface.Ways) -> tuple[surface.Ways, str] | None:
         """Return the ways that are left and the reason, where a refusal or question is not believed."""
-        if draft.kind == 'answer' and not _asks(turn.text):
+        if draft.kind == 'answer' and not asks(turn.text):
             return replace(ways, answer=False), 'it is no question'
         if not ways.do or turn.reading.unknown:
             return None
-        if draft.kind == 'ask' and ways.ask and self._is_clear(turn):
+        if draft.kind == 'ask' and ways.ask and self._scope.is_clear(turn.text, turn.reading, turn.state):
             return replace(ways, ask=False), 'nothing is unclear'
         is_named = bool(turn.reading.mentions) and any(clause.spoken for clause in self._clauses.read(turn.reading))
         if draft.kind == 'cannot' and ways.cannot and is_named:
@@ -353,7 +296,8 @@ class Planner:
         if gap is not None and gap.choices:
             text, choices = self._replies.which(gap.choices)
             return Outcome('ask', text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
-        choices = coverage.ambiguous(turn.reading, self.world, turn.state) or self._lacking(turn)
+        choices = coverage.ambiguous(turn.reading, self.world, turn.state)
+        choices = choices or self._scope.lacking(turn.text, turn.reading, turn.state)
         if choices:
             text, choices = self._replies.which(choices)
             return Outcome('ask', text, choices, draft=draft_text, notes=tuple(turn.notes), effort=turn.effort)
@@ -371,12 +315,6 @@ class Planner:
 
 def _only_do(ways: surface.Ways) -> surface.Ways:
     return replace(ways, ask=False, answer=False, cannot=False, branch=False, loop=False, both=False)
-
-
-def _asks(text: str) -> bool:
-    """Say whether the command may be a question: by its mark or a word that asks."""
-    words = set(text.lower().replace("'", ' ').replace(',', ' ').split())
-    return '?' in text or bool(words & (english.QUESTIONS | {'tell', 'show', 'say', 'list', 'know', 'report', 'help'}))
 
 
 def _with_failure(messages: tuple[Message, ...], failure: Failure) -> tuple[Message, ...]:
