@@ -43,6 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ['ROS_DOMAIN_ID'] = str(domain_id(worker, os.environ.get('ROS_DOMAIN_ID', '')))
     os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='gemma4_ros_log_'))
     os.environ.setdefault('HF_HUB_OFFLINE', '1')  # tests fetch nothing
+    profile = Path(__file__).parent / 'data' / 'fastdds' / 'separate_processes.xml'
+    os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
     config.stash[_LACKING] = {'ros': ros_is_missing, 'model': _model_is_missing()}
 
 

@@ -208,7 +208,7 @@ class _Demo:
         request = SetArmed.Request(command=SetArmed.Request.ARM, person='demo')
         end = time.monotonic() + ARM_DEADLINE_S
         while True:
-            answer = self._session.call(SetArmed, 'gate/set_armed', request)
+            answer = self._session.call(SetArmed, 'gate/set_armed', request, again_s=1.5)
             if answer.accepted:
                 self._watch.tell('gate', answer.text)
                 return

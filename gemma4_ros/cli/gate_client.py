@@ -19,6 +19,8 @@ from gemma4_ros.srv import Approve, SetArmed
 
 __all__ = ['GateClient']
 
+AGAIN_S = 1.5
+
 
 class GateClient:
     """
@@ -66,7 +68,7 @@ class GateClient:
 
     def set_armed(self, service: str, command: int, person: str) -> str:
         """Arm, disarm or reset; return what the node said."""
-        answer = self._call(SetArmed, service, SetArmed.Request(command=command, person=person))
+        answer = self._call(SetArmed, service, SetArmed.Request(command=command, person=person), may_repeat=True)
         if not answer.accepted:
             self._refused(f'{answer.code}: {answer.text}')
         return f'{service.partition("/")[0]}: {answer.text}'
@@ -102,12 +104,21 @@ class GateClient:
             self._refused(f'{answer.code}: {answer.text}')
         return f'{answer.text}; permit {answer.permit_id}' if answer.permit_id else str(answer.text)
 
-    def _call(self, kind: Any, name: str, request: Any) -> Any:
+    def _call(self, kind: Any, name: str, request: Any, *, may_repeat: bool = False) -> Any:
         client = self._node.create_client(kind, name)
         self._until(client.service_is_ready, f'nobody serves {name}; start the stack: gemma4 up')
         future = client.call_async(request)
+        end = time.monotonic() + self._wait_s - AGAIN_S
+        while may_repeat and time.monotonic() < end and not self._spun_until(future.done, AGAIN_S):
+            future = client.call_async(request)  # the answer to a client that was not discovered yet is lost
         self._until(future.done, f'{name} does not answer within {self._wait_s:g} s')
         return future.result()
+
+    def _spun_until(self, predicate: Callable[[], bool], seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while not predicate() and time.monotonic() < end:
+            self._executor.spin_once(timeout_sec=0.05)
+        return predicate()
 
     def _until(self, predicate: Callable[[], bool], otherwise: str) -> None:
         end = time.monotonic() + self._wait_s

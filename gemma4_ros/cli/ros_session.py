@@ -68,14 +68,29 @@ class RosSession:
             self.spin()
         return True
 
-    def call(self, kind: Any, name: str, request: Any, deadline_s: float = 5.0) -> Any:
-        """Call a service; raise NotRunningError where nobody answers."""
+    def call(self, kind: Any, name: str, request: Any, deadline_s: float = 5.0, again_s: float = 0.0) -> Any:
+        """
+        Call a service; raise NotRunningError where nobody answers.
+
+        Parameters
+        ----------
+        kind, name, request :
+            Type, relative name and request of the service.
+        deadline_s : float
+            Of finding it, and of its answer.
+        again_s : float
+            Ask again after this time without an answer; 0: never. For requests that may be made twice: a server that
+            has not discovered the client yet answers nobody.
+
+        """
         client = self.node.create_client(kind, name)
         try:
             if not self.until(client.service_is_ready, deadline_s):
                 raise NotRunningError(f'nobody serves {name}; start the stack with: gemma4 up')
-            future = client.call_async(request)
-            if not self.until(future.done, deadline_s):
+            future, end = client.call_async(request), time.monotonic() + deadline_s
+            while again_s and not self.until(future.done, again_s) and time.monotonic() < end:
+                future = client.call_async(request)
+            if not self.until(future.done, max(end - time.monotonic(), 0.0)):
                 raise NotRunningError(f'{name} does not answer within {deadline_s:g} s; look at its log')
             return future.result()
         finally:

@@ -30,7 +30,7 @@ def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iter
         yield jsonschema.ValidationError(f'{instance!r} does not match {pattern!r}')
 
 
-_STRICT: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+_STRICT: Any = jsonschema.validators.extend(  # type: ignore[no-untyped-call]  # jsonschema has no types
     jsonschema.Draft202012Validator, {'pattern': _pattern}
 )
 _VALIDATOR = _STRICT(schemas.PLAN)
