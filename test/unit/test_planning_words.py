@@ -169,6 +169,7 @@ def test_a_right_draft_has_no_gap(text: str, draft: str) -> None:
         ('take four readings of the gauge, then photograph it',
          'repeat 4 {\ntake_photo(pressure_gauge)\n}', 'add read_gauge'),
         ('restart the pump', 'navigate_to(pump)', "no call can 'restart'"),
+        ('read the temperature of the pump', 'read_gauge(pressure_gauge)', "no 'temperature'"),
         ('turn the valve', 'open_valve(main_valve)', 'open_valve or close_valve'),
         ('photograph the bypass', 'if valve(bypass_valve) == open {\ntake_photo(bypass_valve)\n}', 'no condition'),
         ('photograph the bypass', 'repeat 3 {\ntake_photo(bypass_valve)\n}', 'no repetition'),

@@ -167,7 +167,7 @@ class Lexicon:
             phrase = range(index + 1, end)
             if not phrase or any(i in covered for i in phrase):
                 continue
-            if stems[end - 1] in self._known or words[end : end + 1] == ('of',):  # "a pic of it"
+            if stems[end - 1] in self._known or (word in ('a', 'an') and words[end : end + 1] == ('of',)):
                 is_vague = is_vague or any(stems[i] not in self._known for i in phrase)
                 continue
             found.append(' '.join(words[i] for i in phrase))
