@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = os.environ.get('PYTEST_XDIST_WORKER', '')
     os.environ['ROS_DOMAIN_ID'] = str(domain_id(worker, os.environ.get('ROS_DOMAIN_ID', '')))
     os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='gemma4_ros_log_'))
+    os.environ['XDG_STATE_HOME'] = tempfile.mkdtemp(prefix='gemma4_ros_state_')  # no audit of a person's own
     os.environ.setdefault('HF_HUB_OFFLINE', '1')  # tests fetch nothing
     profile = Path(__file__).parent / 'data' / 'fastdds' / 'separate_processes.xml'
     os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(profile))
@@ -60,6 +61,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name, reason in lacking.items():
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def quickest() -> Callable[[Callable[[], float], float], float]:
+    """Return a function that measures up to three times and returns the best: others' load only adds to a time."""
+
+    def measure(once: Callable[[], float], limit_s: float) -> float:
+        taken: list[float] = []
+        while len(taken) < 3 and not (taken and taken[-1] < limit_s):
+            taken.append(once())
+        return min(taken)
+
+    return measure
 
 
 @pytest.fixture(autouse=True)

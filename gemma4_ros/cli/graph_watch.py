@@ -29,11 +29,21 @@ class GraphWatch:
         self._clients: dict[str, Any] = {}
         self._asked: dict[str, Any] = {}
         self._asked_at_s: dict[str, float] = {}
+        self._ended: dict[str, set[bytes]] = {}
         self._model: ModelStatus | None = None
         self._session.node.create_subscription(ModelStatus, 'gemma/status', self._on_model, qos.STATE_LATCHED)
 
     def _on_model(self, message: ModelStatus) -> None:
         self._model = message
+
+    def ended(self, name: str) -> None:
+        """Count what the graph shows of a node now as gone: killed, it stays there until its lease runs out."""
+        self._ended[name] = self._logs_of(name)
+
+    def _logs_of(self, name: str) -> set[bytes]:
+        """Return the identities of the log publishers of a node: another one for each of its processes."""
+        publishers = self._session.node.get_publishers_info_by_topic('/rosout')
+        return {bytes(p.endpoint_gid) for p in publishers if (p.node_name, p.node_namespace) == (name, self._space)}
 
     def spin(self, seconds: float) -> None:
         """Serve callbacks for a moment."""
@@ -42,6 +52,8 @@ class GraphWatch:
     def is_ready(self, name: str) -> bool:
         """Say whether a node is on the graph, active if it has a lifecycle, and its model no longer loading."""
         if (name, self._space) not in self._session.node.get_node_names_and_namespaces():
+            return False
+        if name in self._ended and self._logs_of(name) <= self._ended[name]:
             return False
         if name in LIFECYCLE and not self._is_active(name):
             return False

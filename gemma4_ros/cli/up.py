@@ -160,6 +160,9 @@ class Stack:
         said = f'{child.name} ended with {code}: {child.last_words() or "it said nothing"} (log: {child.log})'
         if code != MISCONFIGURED and all(process.respawn for process in group) and child.may_restart:
             self._say(f'{said}; starting it again')
+            assert self._watch is not None
+            for process in group:
+                self._watch.ended(process.name)
             child.start()
             return
         self._given_up.update({child.name, *(process.name for process in group)})

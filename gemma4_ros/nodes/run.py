@@ -8,12 +8,17 @@ the process ends.
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == '__main__':
+    # Until the nodes listen, SIGINT simply ends the process: an import may swallow a KeyboardInterrupt.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import importlib
 import inspect
 import os
 import select
-import signal
 import socket
 import sys
 import threading

@@ -142,6 +142,10 @@ class Caller:
 
         return self.executor.create_task(run)
 
+    def found(self) -> None:
+        """Wait until the controller's action is on the graph."""
+        self.until(lambda: self.clients.is_ready('action', DOCK, 'dock'))
+
     def until(self, predicate: Callable[[], bool], deadline_s: float = 10.0) -> None:
         end = time.monotonic() + deadline_s
         while not predicate():
@@ -212,6 +216,7 @@ def test_nobody_serving_is_lost_within_the_deadline(caller: Caller) -> None:
 def test_silence_is_lost_and_a_late_acceptance_is_cancelled(controller: Controller, caller: Caller) -> None:
     controller.answer_gate.clear()
     controller.works_s = 30.0
+    caller.found()
     outcome = caller.outcome(caller.start(accept_timeout_s=1.0))
     assert (outcome.outcome, outcome.code, outcome.stopped) == (Outcome.LOST, 403, False)
     states = list(caller.states)

@@ -34,14 +34,16 @@ def test_a_good_draft_becomes_a_plan():
 
 
 def test_a_draft_that_forgets_a_name_is_repaired():
-    _, model, outcome = _plan('take a photo of the pump', 'take_photo(main_valve)', 'take_photo(pump)')
+    right = 'navigate_to(pump)\nnavigate_to(valve_station)\nnavigate_to(control_desk)'
+    _, model, outcome = _plan('make a round: pump, valve station, control desk', 'navigate_to(pump)', right)
     assert outcome.kind == 'plan'
     assert len(model.requests) == 2
-    assert outcome.draft == 'take_photo(pump)'
+    assert outcome.draft == right
 
 
 def test_a_refusal_of_something_possible_is_doubted():
-    _, model, outcome = _plan('bring the toolbox to the pump', 'cannot("no such thing")', 'bring(red_toolbox, pump)')
+    text = 'go to where the sample bottle is and pick it up'
+    _, model, outcome = _plan(text, 'cannot("no such thing")', 'pick(sample_bottle)')
     assert outcome.kind == 'plan'
     assert len(model.requests) == 2
 

@@ -386,7 +386,7 @@ def ask(text: str, *answers: str, **more: Any) -> tuple[Outcome, int]:
 
 
 def test_an_order_is_not_answered_as_if_it_were_a_question() -> None:
-    outcome, calls = ask('bring the toolbox to the pump', 'answer(at(red_toolbox))', 'bring(red_toolbox, pump)')
+    outcome, calls = ask('arm into ready position', 'answer(at(robot))', 'move_arm(ready)')
     assert (outcome.kind, calls) == ('plan', 2)
     outcome, calls = ask('where is the toolbox?', 'answer(at(red_toolbox))')
     assert (outcome.kind, calls) == ('answer', 1) and 'storage' in outcome.text

@@ -17,7 +17,6 @@ from gemma4_ros.core.planning.clauses import Clauses
 from gemma4_ros.core.planning.hint import hint
 from gemma4_ros.core.planning.mentions import Lexicon
 from gemma4_ros.core.planning.numbers import quantities
-from gemma4_ros.core.planning.parts import parts
 from gemma4_ros.core.planning.planner import Planner
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.tools import load_tools
@@ -280,39 +279,6 @@ def test_values_said_narrow_no_names() -> None:
 
 
 # Order by order ------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    ('text', 'orders'),
-    [
-        ('take the filter to the pump, then take a photo of the pump',
-         ('take the filter to the pump', 'take a photo of the pump')),
-        ('before you go charging, leave the filter at the valve station',
-         ('leave the filter at the valve station', 'you go charging')),
-        ('read the gauge after you close the main valve', ('you close the main valve', 'read the gauge')),
-        ('read the gauge before you close the main valve', ('read the gauge', 'you close the main valve')),
-        ('Get going: undock, valve station, ready the arm.', ('undock', 'valve station', 'ready the arm')),
-        ('blue crate to the pump, toolbox to the valve station',
-         ('blue crate to the pump', 'toolbox to the valve station')),
-        ('I need the filter and the toolbox at the pump, then go and charge.',
-         ('i need the filter and the toolbox at the pump', 'charge')),
-        ('bring the crate and the toolbox to the pump', ()),
-        ('if the pressure is above 4 close the main valve, then go home', ()),
-        ('go to the pump, but do not take a photo', ()),
-        ('read the gauge twice, then go home', ()),
-    ],
-)  # fmt: skip
-def test_a_command_is_taken_apart_where_that_is_certain(text: str, orders: tuple[str, ...]) -> None:
-    assert parts(LEXICON.read(text), CLAUSES, LEXICON) == orders
-
-
-def test_an_order_that_the_model_loses_is_drafted_by_itself() -> None:
-    lost, text = 'take_photo(pump)', 'take the filter to the pump, then take a photo of the pump'
-    model = ScriptedModel([lost, lost, lost, 'bring(spare_filter, pump)', 'take_photo(pump)'])
-    outcome = Planner(CELL.world, CELL.toolset, model).plan(text, START)
-    assert outcome.kind == 'plan' and outcome.draft == 'bring(spare_filter, pump)\ntake_photo(pump)'
-    assert any(note.startswith('drafted order by order') for note in outcome.notes)
-    assert 'command: take the filter to the pump\n' in model.requests[3].messages[-1].text
-
-
 def test_an_order_that_no_call_does_is_not_left_out() -> None:
     lost = 'navigate_to(charging_dock)'
     model = ScriptedModel([lost] * 5)

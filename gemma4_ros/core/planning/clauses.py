@@ -59,6 +59,11 @@ class Clauses:
             start = index + 1
         return tuple(found)
 
+    def starts(self, words: tuple[str, ...]) -> bool:
+        """Say whether the words start with a phrase of a tool."""
+        stems = tuple(_verb(word) for word in words[:4])
+        return any(stems[: len(phrase)] == phrase for phrases in self._phrases.values() for phrase in phrases if phrase)
+
     def values_said(self, reading: Reading) -> frozenset[str]:
         """Return the values of arguments whose words stand in the command: "stowed" for "stow the arm"."""
         stems = tuple(_verb(word) for word in reading.words)

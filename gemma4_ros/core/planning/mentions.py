@@ -55,6 +55,10 @@ class Reading:
         return frozenset(item for mention in self.mentions for item in mention.ids)
 
 
+SHORTEST_START = 5
+"""Letters of a word that may stand for a longer one."""
+
+
 class Lexicon:
     """The names of one world and toolset."""
 
@@ -111,7 +115,7 @@ class Lexicon:
         return Reading(words, tuple(mentions), numbers, unknown, share, is_vague)
 
     def _mentions(self, words: tuple[str, ...], stems: tuple[str, ...], counted: set[int]) -> list[Mention]:
-        negated = _negated_words(words)
+        negated = negated_words(words)
         found: list[Mention] = []
         index = 0
         while index < len(words):
@@ -134,8 +138,14 @@ class Lexicon:
             ids = self._parts.get(stems[index : index + length])
             if ids:
                 return length, ids, False
-        ids = self._heads.get(stems[index], {})
-        return 1, ids, False
+        return 1, self._heads.get(stems[index]) or self._related(stems[index]), False
+
+    def _related(self, word: str) -> dict[str, None]:
+        """Return what a word that is not known is the start of, if only one thing: "humid" of "humidity"."""
+        if len(word) < SHORTEST_START or word in self._known:
+            return {}
+        found = {name: None for phrase, ids in self._phrases.items() for name in ids if phrase[0].startswith(word)}
+        return found if len(found) == 1 else {}
 
     def _mention(
         self,
@@ -209,7 +219,7 @@ def _stems(text: str) -> tuple[str, ...]:
     return tuple(stem(word) for word in _WORD.findall(_plain(text)) if word[0].isalnum())
 
 
-def _negated_words(words: tuple[str, ...]) -> frozenset[int]:
+def negated_words(words: tuple[str, ...]) -> frozenset[int]:
     """Return the places from a negation to the end of its clause."""
     result: set[int] = set()
     is_negated = False

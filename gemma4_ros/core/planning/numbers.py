@@ -40,6 +40,11 @@ class Quantity:
         found = [item for item in self._in(units) if item[0] != self.value]
         return (round(found[0][0], 3), found[0][1]) if found else None
 
+    def within(self, unit: str) -> float | None:
+        """Return the number in one unit; None where that measures something else."""
+        found = self._in((unit,))
+        return found[0][0] if found else None
+
     def _in(self, units: Iterable[str]) -> list[tuple[float, str]]:
         scales = next((scales for scales in _UNITS if self.unit in scales), {})
         return [

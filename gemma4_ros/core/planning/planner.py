@@ -11,13 +11,13 @@ from gemma4_ros.core.errors import CheckError, CompletionError, DraftError, Plan
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.plan import Plan, plan_sha256, plan_to_bytes
 from gemma4_ros.core.planning import command, coverage, prompts, surface
+from gemma4_ros.core.planning.assembly import Assembly
 from gemma4_ros.core.planning.checks import Budgets, check_plan
 from gemma4_ros.core.planning.clauses import Clauses
 from gemma4_ros.core.planning.completion import complete
-from gemma4_ros.core.planning.draft import Draft, Item
+from gemma4_ros.core.planning.draft import Draft
 from gemma4_ros.core.planning.hint import hint
 from gemma4_ros.core.planning.mentions import Lexicon, Reading
-from gemma4_ros.core.planning.parts import parts
 from gemma4_ros.core.planning.replies import Replies
 from gemma4_ros.core.planning.scope import Scope, asks
 from gemma4_ros.core.planning.symbolic import Symbolic
@@ -112,6 +112,7 @@ class Planner:
         self._lexicon = Lexicon(world, toolset)
         self._clauses = Clauses(toolset)
         self._scope = Scope(self.symbolic, self._lexicon, self._clauses)
+        self._assembly = Assembly(self.symbolic, self._lexicon, self._clauses, self._scope)
         self._shots = prompts.examples(toolset, world, self._hint)
         self._replies = Replies(world, toolset)
 
@@ -181,10 +182,11 @@ class Planner:
                 draft = surface.parse(draft_text, self.toolset, self.world)
                 if draft.kind != 'do':
                     doubt = self._doubt(turn, draft, ways)
-                    if doubt is not None and attempt == MAX_REPAIRS and draft.kind != 'answer':
-                        doubt = None
-                    if doubt is None:
-                        return self._reply(turn, draft, draft_text)
+                    is_last = attempt == MAX_REPAIRS and draft.kind != 'answer'
+                    if doubt is None or is_last:
+                        is_done = has_dialogue or draft.kind == 'answer'
+                        outcome = None if is_done else self._by_orders(turn, is_sure=doubt is None)
+                        return outcome or self._reply(turn, draft, draft_text)
                     ways, reason = doubt
                     gap = None
                 else:
@@ -197,44 +199,44 @@ class Planner:
                 gap, reason = None, str(error)
             turn.notes.append(f'draft {attempt + 1} refused: {reason}')
             turn.effort.repairs += 1
+            outcome = self._by_orders(turn, is_sure=True) if attempt == 0 and not has_dialogue else None
+            if outcome is not None:
+                return outcome
             messages = (
                 *messages,
                 Message('assistant', draft_text or '...'),
                 Message('user', f'wrong: {reason}. Write the whole answer again.'),
             )
         turn.effort.repairs -= 1
-        outcome = None if has_dialogue else self._by_parts(turn)
+        outcome = None if has_dialogue else self._by_orders(turn, is_sure=False)
         return outcome or self._give_up(turn, gap, reason, draft_text)
 
-    def _by_parts(self, turn: _Turn) -> Outcome | None:
-        """Draft order by order, as a small model loses one of several; None where that is not right either."""
-        orders = parts(turn.reading, self._clauses, self._lexicon)
-        if not orders or turn.reading.unknown:
+    def _by_orders(self, turn: _Turn, *, is_sure: bool) -> Outcome | None:
+        """
+        Put the plan together order by order, as a small model loses one of several.
+
+        None where the command cannot be taken apart or the result is not right either; with ``is_sure`` also where the
+        words of the tools do not tell what an order asks for.
+        """
+        if turn.reading.unknown or coverage.ambiguous(turn.reading, self.world, turn.state):
             return None
-        items: list[Item] = []
-        texts: list[str] = []
-        for index, order in enumerate(orders):
-            reading = self._read(order, turn.state)
-            if any(clause.unknown_verb for clause in self._clauses.read(reading, self._lexicon.known)):
-                return None
-            turn.on_phase('repair', f'order {index + 1} of {len(orders)}: {order}')
-            earlier = (f'before: {", ".join(orders[:index])}',) if index else ()
-            is_pointing = bool({'it', 'them', 'there', 'that'} & set(reading.words))
-            ways = self._scope.ways(turn.text, turn.reading if is_pointing else reading, turn.state)
-            try:
-                texts.append(self._generate(turn, self._messages(order, turn.state, earlier), _only_do(ways)))
-                draft = surface.parse(texts[-1], self.toolset, self.world)
-            except DraftError:
-                return None
-            if draft.kind != 'do' or coverage.gaps(draft, reading, self.world, self.toolset, turn.state):
-                return None
-            items += draft.items
-        turn.notes.append(f'drafted order by order: {"; ".join(orders)}')
+
+        def write(order: str, earlier: tuple[str, ...], ways: surface.Ways, found: tuple[str, ...]) -> str:
+            if is_sure and not found:
+                raise DraftError(f'no call says {order!r}')
+            turn.on_phase('repair', f'order by order: {order}')
+            before = (f'before: {", ".join(earlier)}',) if earlier else ()
+            only = replace(_only_do(ways), drafts=found)
+            return self._generate(turn, self._messages(order, turn.state, before), only)
+
         try:
-            outcome, _ = self._complete(turn, Draft('do', tuple(items)), '\n'.join(texts), False, MAX_REPAIRS)
-        except (CompletionError, CheckError, PlanError):
+            text = self._assembly.text(turn.reading, turn.state, write)
+            draft = surface.parse(text, self.toolset, self.world)
+            turn.notes.append('put together order by order')
+            return self._complete(turn, draft, text, False, MAX_REPAIRS)[0]
+        except (DraftError, CompletionError, CheckError, PlanError) as error:
+            turn.notes.append(f'order by order: {error}')
             return None
-        return outcome
 
     def _generate(self, turn: _Turn, messages: tuple[Message, ...], ways: surface.Ways) -> str:
         answer = self.model.generate(
@@ -281,6 +283,8 @@ class Planner:
             return replace(ways, answer=False), 'it is no question'
         if not ways.do or turn.reading.unknown:
             return None
+        if draft.kind == 'cannot' and ways.cannot and _speaks_of_another(draft.text, turn.reading):
+            return replace(ways, cannot=False), 'nobody spoke of that'
         if draft.kind == 'ask' and ways.ask and self._scope.is_clear(turn.text, turn.reading, turn.state):
             return replace(ways, ask=False), 'nothing is unclear'
         is_named = bool(turn.reading.mentions) and any(clause.spoken for clause in self._clauses.read(turn.reading))
@@ -315,6 +319,12 @@ class Planner:
 
 def _only_do(ways: surface.Ways) -> surface.Ways:
     return replace(ways, ask=False, answer=False, cannot=False, branch=False, loop=False, both=False)
+
+
+def _speaks_of_another(text: str, reading: Reading) -> bool:
+    """Say whether a refusal names a thing that the command does not."""
+    _, colon, thing = text.partition('no such thing:')
+    return bool(colon) and not set(thing.lower().split()) & set(reading.words)
 
 
 def _with_failure(messages: tuple[Message, ...], failure: Failure) -> tuple[Message, ...]:

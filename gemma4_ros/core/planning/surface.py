@@ -74,6 +74,7 @@ class Ways:
     written, so that the model asks instead of guessing. ``values_said`` are values without a place in the world,
     "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out,
     ``only`` the calls that are offered (None: all). With ``numbers_compared`` a condition looks at a number.
+    Where there are ``drafts``, one of them is to be chosen and nothing else counts.
     """
 
     do: bool = True
@@ -90,6 +91,7 @@ class Ways:
     without: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
     numbers_compared: bool = False
+    drafts: tuple[str, ...] = ()
 
     def values(self, arg: Arg, world: World) -> tuple[str, ...]:
         """Return what may be written for an argument: names, or numbers as text; () where any number may."""
@@ -129,6 +131,8 @@ class Ways:
 # Grammar -------------------------------------------------------------------------------------------------------------
 def grammar(toolset: Toolset, world: World, ways: Ways = Ways()) -> str:  # frozen
     """Return the llguidance Lark grammar of this toolset and world."""
+    if ways.drafts:
+        return 'start: ' + ' | '.join(_quoted(draft).replace('\n', '\\n') for draft in ways.drafts) + '\n'
     tools: list[Tool | Intent] = [*toolset.intents.values(), *toolset.tools.values()]
     tools = [tool for tool in tools if ways.offers(tool, world)]
     offered = {'block': ways.do and bool(tools), 'cannot': ways.cannot, 'answer': ways.answer}
