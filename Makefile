@@ -25,7 +25,7 @@ up: setup models ## start the stack with the simulated cell and keep it running;
 	@$(RUN) gemma4 up --sim $(ARGS)
 
 test: setup models lint ## lint and all tests: unit, contract, node, end to end; ARGS="test/unit -k gate" narrows them
-	@GEMMA4_TESTS_MUST_RUN=1 $(RUN) python -m pytest $(ARGS)
+	@$(RUN) scripts/run_tests.sh $(ARGS)
 
 fast: setup ## the tests that end in seconds: no ROS, no model
 	@$(RUN) python -m pytest -q -m "not ros and not model and not slow" test/unit test/contract $(ARGS)
