@@ -35,7 +35,7 @@ def evaluate(ctx: typer.Context) -> None:
 
 @app.command()
 def commands(
-    which: Annotated[str, typer.Option('--set', help='dev, dev2 or test')] = 'dev',
+    which: Annotated[str, typer.Option('--set', help='dev, dev2, dev3 or test')] = 'dev',
     limit: Annotated[int, typer.Option('--limit', help='only the first so many; 0: all')] = 0,
     model: Annotated[str, typer.Option('--model', help='id of models.yaml')] = '',
     out: Annotated[Path, typer.Option('--out', help='folder of the report')] = Path('build/reports'),
@@ -47,8 +47,8 @@ def commands(
     speed: Annotated[float, typer.Option('--speed', help='simulated seconds a second', min=0.1, max=20.0)] = 8.0,
 ) -> None:
     """Plan every command of a set and judge it. Example: gemma4 eval commands --set dev --limit 10"""
-    if which not in ('dev', 'dev2', 'test'):
-        raise ConfigError(f'--set {which} is not known: dev, dev2 or test')
+    if which not in ('dev', 'dev2', 'dev3', 'test'):
+        raise ConfigError(f'--set {which} is not known: dev, dev2, dev3 or test')
     if plans is not None and not in_cell:
         raise ConfigError('--plans FILE only makes sense with --execute: there is nothing else to be done with them')
     if in_cell:

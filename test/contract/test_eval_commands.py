@@ -18,7 +18,7 @@ from gemma4_ros.core.tools import fill_goal, load_tools
 from gemma4_ros.core.world import load_world
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = ('dev', 'dev2', 'test')
+NAMES = ('dev', 'dev2', 'dev3', 'test')
 LEAST_OF_DEV = {
     'simple': 20, 'composed': 25, 'referring': 8, 'negated': 6, 'numeric': 8, 'conditional': 10,
     'repeated': 4, 'parallel': 3, 'impossible': 12, 'ambiguous': 6, 'question': 6, 'hostile': 5,

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SETS = [ROOT / 'config/eval' / f'commands_{name}.yaml' for name in ('dev', 'dev2', 'test')]
+SETS = [ROOT / 'config/eval' / f'commands_{name}.yaml' for name in ('dev', 'dev2', 'dev3', 'test')]
 FREE_OF_ROBOT = ('at', 'arm', 'docked')  # what may differ at the end without being asked for
 MAX_STATES = 200_000
 
