@@ -17,7 +17,7 @@ pytest.importorskip('rclpy')
 from gemma4_ros.cli.ros_session import RosSession
 from gemma4_ros.core.plan import Plan, Sequence, Step, plan_to_bytes
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(180)]
 DRIVING = 'cell,deadman,gate,executor'
 START_S = 60.0
 

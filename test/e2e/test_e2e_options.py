@@ -18,7 +18,7 @@ pytest.importorskip('rclpy')
 from gemma4_ros.core import schemas
 from gemma4_ros.core.plan import plan_from_json
 
-pytestmark = [pytest.mark.ros, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 150.0
 

@@ -23,7 +23,7 @@ from gemma4_ros.msg import GateState, Reply, TreeState
 from gemma4_ros.core.errors import BusyError, CommandError
 from gemma4_ros.core.gate.audit_verify import verify
 
-pytestmark = [pytest.mark.ros, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
 VOICES = ROOT / 'test' / 'data' / 'voices'
 MOVED_M = 0.05

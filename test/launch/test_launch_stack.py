@@ -34,7 +34,7 @@ from launch import LaunchContext, LaunchDescription
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.timed, pytest.mark.ros]
 FOLDER = Path(__file__).parents[2] / 'launch'
 SAFE = ('deadman', 'gate', 'executor')
 

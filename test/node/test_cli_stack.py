@@ -18,7 +18,7 @@ from gemma4_ros.cli.up import Stack
 from gemma4_ros.core.errors import ConfigError
 from gemma4_ros.nodes.table import TABLE
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.timeout(90)]
 SAFE = ('deadman', 'gate')
 
 

@@ -34,7 +34,7 @@ from gemma4_ros.ros.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.timeout(90)]
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 15.0
 

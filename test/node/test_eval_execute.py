@@ -25,7 +25,7 @@ from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.tools import load_tools
 from gemma4_ros.core.world import load_world
 
-pytestmark = [pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.slow, pytest.mark.timeout(180)]
 ROOT = Path(__file__).resolve().parents[2]
 _WORLD, _TOOLS = 'config/world.yaml', 'config/tools/cell.yaml'
 WORLD = load_world((ROOT / _WORLD).read_text(encoding='utf-8'), _WORLD)

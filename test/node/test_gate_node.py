@@ -50,7 +50,7 @@ from gemma4_ros.ros.workers import Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.timeout(60)]
 CONFIG = str(Path(__file__).resolve().parents[2] / 'config')
 TYPED, SPEECH = 0, 1
 DEADLINE_S = 10.0

@@ -36,7 +36,7 @@ from gemma4_ros.nodes.recorder_node import RecorderNode
 from gemma4_ros.ros import qos
 from gemma4_ros.ros.recording import Recording, definition
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.timeout(60)]
 DEADLINE_S = 20.0
 
 

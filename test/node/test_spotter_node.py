@@ -33,7 +33,7 @@ from gemma4_ros.nodes.spotter_node import STOP_TOPICS, SpotterConfig, SpotterNod
 from gemma4_ros.ros import qos
 from gemma4_ros.ros.audio import to_chunk
 
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.timeout(60)]
 VOICES = Path(__file__).resolve().parents[1] / 'data' / 'voices'
 DEMO = Path(__file__).resolve().parents[2] / 'demo'
 DEADLINE_S = 10.0
