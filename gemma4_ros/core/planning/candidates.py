@@ -16,7 +16,7 @@ from gemma4_ros.core.planning.clauses import Clauses
 from gemma4_ros.core.planning.draft import calls as calls_of
 from gemma4_ros.core.planning.draft import written
 from gemma4_ros.core.planning.mentions import Lexicon, Mention, Reading, stem
-from gemma4_ros.core.planning.numbers import Quantity
+from gemma4_ros.core.planning.numbers import SHARE, Quantity
 from gemma4_ros.core.planning.surface import Ways
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.tools import Intent, Tool
@@ -277,10 +277,9 @@ def _op(words: tuple[str, ...]) -> str:
 
 def _in_unit(quantity: Quantity, unit: str) -> float | None:
     """Return the number in a unit; None where the unit that was said measures something else."""
-    unit = 'percent' if unit == '%' else unit
-    if not quantity.unit or quantity.unit == unit.lower():
-        return quantity.value
-    return quantity.within(unit)
+    if quantity.unit == SHARE:
+        return None
+    return quantity.value if not quantity.unit else quantity.within(unit)
 
 
 def _is_all(mention: Mention, reading: Reading) -> bool:

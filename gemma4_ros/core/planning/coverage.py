@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from gemma4_ros.core.facts import State
 from gemma4_ros.core.planning import english
-from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Together, calls
+from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, calls, walk
 from gemma4_ros.core.planning.hint import units_of
 from gemma4_ros.core.planning.mentions import Mention, Reading, stem
+from gemma4_ros.core.planning.numbers import Quantity
 from gemma4_ros.core.tools import Arg, Toolset
 from gemma4_ros.core.world import World
 
@@ -48,7 +49,7 @@ def gaps(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: 
         if not mention.is_negated and (mention.end in starts or any(mention.text in phrase for phrase in phrases)):
             continue  # "pressure set-point": the first only describes the second; "belt speed": words of the call
         found += _mention_gaps(mention, reading, used, explained, world, state)
-    found += _number_gaps(draft, reading, units_of(toolset, world))
+    found += _number_gaps(draft, reading, toolset, units_of(toolset, world))
     found += _unnamed(draft, reading, world, toolset, state)
     return tuple(found)
 
@@ -248,26 +249,61 @@ def _is_open(mention: Mention, picked: str, reading: Reading, world: World, stat
     return not (len(places) == len(mention.ids) and world.place_of(state, picked) in others)
 
 
-def _number_gaps(draft: Draft, reading: Reading, units: frozenset[str]) -> list[Gap]:
-    values = _numbers(draft.items)
+def _number_gaps(draft: Draft, reading: Reading, toolset: Toolset, units: frozenset[str]) -> list[Gap]:
     counts = set(Counter(call.name for call in calls(draft.items)).values())
     result = []
     for quantity in reading.quantities:
         number = quantity.value
-        share = (
-            0.005 if len(quantity.values(units)) == 1 else 0.02
-        )  # a converted value is rounded to the step of the argument
-        is_there = any(
-            abs(said - value) <= share * max(abs(value), 1e-3) for value in values for said in quantity.values(units)
-        )
         is_count = not quantity.unit and number >= 2 and number in counts  # "these two": two calls
-        if not is_there and not is_count and (number != 1 or quantity.unit):
-            how = (
-                f': repeat {number:g} {{ }}' if not quantity.unit and number.is_integer() and 2 <= number <= 20 else ''
-            )
+        if not is_count and (number != 1 or quantity.unit) and not _is_taken(quantity, draft.items, toolset, units):
+            said = f'{number:g} {quantity.unit}'.strip()
+            is_times = not quantity.unit and number.is_integer() and 2 <= number <= 20
+            how = f': repeat {number:g} {{ }}' if is_times else ''
             told = f'the number {number:g} is in the command but not in your answer{how}'
-            result.append(Gap(told, people=f'no step takes the number {number:g}', is_missing=True))
+            result.append(Gap(told, people=f'no step takes the number {said}', is_missing=True))
     return result
+
+
+def _is_taken(quantity: Quantity, items: tuple[Item, ...], toolset: Toolset, units: frozenset[str]) -> bool:
+    """Say whether an argument, a condition or a repetition holds the number, in its own unit."""
+    for item in walk(items):
+        match item:
+            case Call() if _is_argument(quantity, item, toolset, units):
+                return True
+            case Branch(reading=call, value=value, unit=unit):
+                is_open = not quantity.unit or not unit or unit.startswith('$')
+                fit = quantity.values(units) if is_open else _within(quantity, unit)
+                is_number = isinstance(value, int | float) and not isinstance(value, bool)
+                if is_number and _is_near(float(value), fit, quantity):
+                    return True
+                if _is_argument(quantity, call, toolset, units):
+                    return True
+            case Loop(times=times) if not quantity.unit and times == quantity.value:
+                return True
+    return False
+
+
+def _is_argument(quantity: Quantity, call: Call, toolset: Toolset, units: frozenset[str]) -> bool:
+    for name, arg in _args(call.name, toolset).items():
+        value = call.args.get(name)
+        if arg.type not in ('number', 'integer') or not isinstance(value, int | float):
+            continue
+        said = quantity.as_argument(arg.unit, arg.high)
+        fit = quantity.values(units) if arg.unit.startswith('$') else () if said is None else (said,)
+        if _is_near(float(value), fit, quantity):
+            return True
+    return False
+
+
+def _within(quantity: Quantity, unit: str) -> tuple[float, ...]:
+    converted = quantity.within(unit)
+    return () if converted is None else (converted,)
+
+
+def _is_near(value: float, said: tuple[float, ...], quantity: Quantity) -> bool:
+    """Say whether a value is one of those said; a converted one is rounded to the step of the argument."""
+    share = {number: 0.005 if number == quantity.value else 0.02 for number in said}
+    return any(abs(number - value) <= share[number] * max(abs(value), 1e-3) for number in said)
 
 
 def _used(items: tuple[Item, ...]) -> set[str]:
@@ -307,20 +343,3 @@ def _related(items: tuple[Item, ...], toolset: Toolset, world: World, state: Sta
                 if e.group == 'equipment' and e.place == value and e.id not in offered
             }
     return related
-
-
-def _numbers(items: tuple[Item, ...]) -> list[float]:
-    result: list[float] = []
-    for item in items:
-        match item:
-            case Call():
-                result += [float(v) for v in item.args.values() if isinstance(v, int | float)]
-            case Branch():
-                result += [float(item.value)] if isinstance(item.value, int | float) else []
-                result += _numbers((item.reading, *item.then, *item.otherwise))
-            case Loop():
-                result += [float(item.times), *_numbers(item.body)]
-            case Together():
-                for branch in item.branches:
-                    result += _numbers(branch)
-    return result

@@ -16,6 +16,8 @@ from gemma4_ros.core.tools import Intent, Tool, Toolset
 from gemma4_ros.core.world import World
 
 _WORD = re.compile(r"[a-z]+(?:'[a-z]+)?|[0-9]+(?:[.,][0-9]+)?|\.[0-9]+|[.;:!?,]")
+_OWNS = re.compile(r"\b(?!(?:it|that|what|let|where|here|there|who|how|he|she)'s)([a-z]{2,})'s\b")
+""""the pump's still running", "the tank's pressure"."""
 _MINUS = re.compile(r'(?<![\w.,])[-−](?=\.?[0-9])')
 
 
@@ -211,7 +213,7 @@ def stem(word: str) -> str:
 
 
 def _plain(text: str) -> str:
-    text = _MINUS.sub(' minus ', text.lower())
+    text = _OWNS.sub(r'\1', _MINUS.sub(' minus ', text.lower().replace('’', "'").replace('%', ' percent ')))
     return text.replace('_', ' ').replace('-', ' ').replace('’', "'")
 
 

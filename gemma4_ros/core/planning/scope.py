@@ -44,6 +44,7 @@ class Scope:
             about=bool(words & _OF_ITSELF),
             names=coverage.spoken_of(reading, self._world, state, self._instruments),
             values_said=self._clauses.values_said(reading),
+            quantities=reading.quantities,
             numbers=frozenset(value for quantity in reading.quantities for value in quantity.values(self._units)),
         )
 

@@ -29,6 +29,7 @@ import math
 from dataclasses import dataclass, replace
 
 from gemma4_ros.core.planning.draft import written
+from gemma4_ros.core.planning.numbers import Quantity
 from gemma4_ros.core.planning.parser import parse, write
 from gemma4_ros.core.planning.vocabulary import (
     ABOUT,
@@ -70,7 +71,8 @@ class Ways:
     """
     Which kinds of answer the grammar offers.
 
-    ``names`` and ``numbers`` are those that the command speaks of (None: any): a call that wants another one cannot be
+    ``names`` and ``numbers`` are those that the command speaks of (None: any), ``quantities`` the same numbers with
+    their units: what an argument may take of them depends on its own. A call that wants another one cannot be
     written, so that the model asks instead of guessing. ``values_said`` are values without a place in the world,
     "ready" of a posture; where one of them is said, no other is offered. ``without`` are calls that are left out,
     ``only`` the calls that are offered (None: all). With ``numbers_compared`` a condition looks at a number.
@@ -87,6 +89,7 @@ class Ways:
     about: bool = True
     names: frozenset[str] | None = None
     numbers: frozenset[float] | None = None
+    quantities: tuple[Quantity, ...] | None = None
     values_said: frozenset[str] = frozenset()
     without: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
@@ -102,9 +105,11 @@ class Ways:
             return tuple(v for v in fit if v in self.values_said and v not in world.entities) or fit
         if self.numbers is None or arg.type == 'boolean':
             return ()
-        numbers = (
-            n for n in sorted(self.numbers) if arg.low <= n <= arg.high and (arg.type == 'number' or n.is_integer())
-        )
+        said = self.numbers
+        if self.quantities is not None:
+            found = (quantity.as_argument(arg.unit, arg.high) for quantity in self.quantities)
+            said = frozenset(round(number, 6) for number in found if number is not None)
+        numbers = (n for n in sorted(said) if arg.low <= n <= arg.high and (arg.type == 'number' or n.is_integer()))
         return tuple(_digits(number) for number in numbers)
 
     def asked(self, world: World) -> dict[str, tuple[str, ...]]:
