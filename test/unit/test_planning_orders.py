@@ -49,6 +49,7 @@ class Robot:
 
 CELL = Robot('config/world.yaml', 'config/tools/cell.yaml')
 GREENHOUSE = Robot('config/worlds/greenhouse.yaml', 'config/tools/greenhouse.yaml')
+BREWERY = Robot('config/worlds/brewery.yaml', 'config/tools/brewery.yaml')
 PACKING = Robot('config/worlds/packing.yaml', 'config/tools/packing.yaml')
 
 
@@ -143,6 +144,46 @@ def test_what_is_not_certain_is_left_to_the_model(text: str) -> None:
     [
         (CELL, 'bring the red toolbox to the valve station', 'bring(red_toolbox, valve_station)'),
         (CELL, 'crate to the pump', 'bring(blue_crate, pump)'),
+        (
+            CELL,
+            'should the gauge show less than 3.5 bar, set the panel to 4 bar',
+            'if read_gauge(pressure_gauge) < 3.5 {\nset_panel_value(setpoint_panel, 4)\n}',
+        ),
+        (
+            BREWERY,
+            'start the agitator provided the mash is at least 62 C, otherwise switch the pump off',
+            'if read_out(mash_thermometer) >= 62 {\nswitch(agitator, on)\n} else {\nswitch(transfer_pump, off)\n}',
+        ),
+        (
+            BREWERY,
+            "if it's hotter than 149 fahrenheit in the mash tun put the stirrer on, if not put the light on",
+            'if read_out(mash_thermometer) > 65 {\nswitch(agitator, on)\n} else {\nswitch(lamp, on)\n}',
+        ),
+        (
+            BREWERY,
+            "if the pump's still running shut it off",
+            'if runs(transfer_pump) == on {\nswitch(transfer_pump, off)\n}',
+        ),
+        (
+            BREWERY,
+            'put the pump to 900 rpm, but only if the outlet valve is open',
+            'if valve(outlet_valve) == open {\npump_speed(transfer_pump, 900)\n}',
+        ),
+        (BREWERY, 'pump off pls, but do not turn off the lamp', 'switch(transfer_pump, off)'),
+        (BREWERY, 'set the pump to half its top speed', 'pump_speed(transfer_pump, 1500)'),
+        (BREWERY, 'pump to 1.8k rpm', 'pump_speed(transfer_pump, 1800)'),
+        (BREWERY, 'set the pump speed to 20 revolutions per second', 'pump_speed(transfer_pump, 1200)'),
+        (BREWERY, 'could you set the kettle to 158 fahrenheit', 'kettle_temp(kettle, 70)'),
+        (
+            BREWERY,
+            'take the jar to the bottling hall, snap a photo of it there',
+            'deliver(sample_jar, bottling_hall)\nphotograph(sample_jar)',
+        ),
+        (
+            BREWERY,
+            'read the mash temperature, then the tank pressure',
+            'read_out(mash_thermometer)\nread_out(tank_gauge)',
+        ),
         (CELL, 'set the panel to 450 kPa', 'set_panel_value(setpoint_panel, 4.5)'),
         (CELL, 'read the pressure twice', 'repeat 2 {\nread_gauge(pressure_gauge)\n}'),
         (CELL, 'go to the pump and back to storage, twice', 'repeat 2 {\nnavigate_to(pump)\nnavigate_to(storage)\n}'),
@@ -203,6 +244,9 @@ def test_only_one_draft_says_what_the_command_says(robot: Robot, text: str, draf
         (CELL, 'bring the crate to the pump, then polish the main valve'),
         (GREENHOUSE, 'bring the tray to the bench'),
         (GREENHOUSE, 'if it is below 40 start the first sprinkler'),  # thermometer or hygrometer
+        (BREWERY, 'set the pump to 80 percent'),
+        (BREWERY, 'set the kettle to 3 bar'),
+        (BREWERY, 'switch the agitator'),
         (PACKING, 'fragile label on the box'),
         (PACKING, 'put the bottle in the small carton'),
     ],
@@ -219,11 +263,20 @@ def test_an_order_already_done_by_the_one_before_is_done_once() -> None:
 # In the planner ------------------------------------------------------------------------------------------------------
 def test_a_draft_that_fails_is_put_together_from_its_orders_without_another_answer() -> None:
     model = ScriptedModel(['bring(blue_crate, pump)'])
-    text = 'bring the toolbox to the pump, then read the gauge'
+    text = 'bring the toolbox to the pump pronto, then read the gauge'
     outcome = Planner(CELL.world, CELL.toolset, model).plan(text, CELL.world.initial)
     assert outcome.kind == 'plan' and outcome.draft == 'bring(red_toolbox, pump)\nread_gauge(pressure_gauge)'
     assert len(model.requests) == 1
-    assert 'put together order by order' in outcome.notes
+    assert outcome.notes[0] == 'put together order by order (sure)'
+
+
+def test_an_evident_command_needs_no_model() -> None:
+    model = ScriptedModel([])
+    text = 'bring the toolbox to the pump, then read the gauge'
+    outcome = Planner(CELL.world, CELL.toolset, model).plan(text, CELL.world.initial)
+    assert outcome.kind == 'plan' and outcome.draft == 'bring(red_toolbox, pump)\nread_gauge(pressure_gauge)'
+    assert not model.requests and outcome.effort.calls == 0
+    assert outcome.notes[0] == 'put together order by order (evident)'
 
 
 def test_a_refusal_of_a_command_that_can_be_told_is_not_believed() -> None:

@@ -27,7 +27,7 @@ def _plan(command: str, *answers: str):
 
 
 def test_a_good_draft_becomes_a_plan():
-    planner, model, outcome = _plan('bring the toolbox to the pump', 'bring(red_toolbox, pump)')
+    planner, model, outcome = _plan('bring the toolbox to the pump pronto', 'bring(red_toolbox, pump)')
     assert outcome.kind == 'plan'
     assert len(model.requests) == 1
     check_plan(outcome.plan, planner.symbolic, WORLD.initial)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from gemma4_ros.core.errors import CheckError, CompletionError, DraftError, PlanError
 from gemma4_ros.core.facts import State
-from gemma4_ros.core.planning import coverage, surface
+from gemma4_ros.core.planning import coverage, english, surface
 from gemma4_ros.core.planning.candidates import Candidates
 from gemma4_ros.core.planning.clauses import Clauses
 from gemma4_ros.core.planning.completion import complete
-from gemma4_ros.core.planning.mentions import Lexicon, Mention, Reading
+from gemma4_ros.core.planning.mentions import Lexicon, Mention, Reading, negated_words, stem
 from gemma4_ros.core.planning.outline import AtOnce, Fork, Node, Order, Outlines
 from gemma4_ros.core.planning.scope import Scope
 from gemma4_ros.core.planning.symbolic import Symbolic
@@ -35,7 +35,7 @@ class Assembly:
         self._outlines = Outlines(clauses, lexicon)
         self._candidates = Candidates(symbolic, lexicon, clauses)
 
-    def text(self, reading: Reading, state: State, write: Write) -> str:
+    def text(self, reading: Reading, state: State, write: Write, dialogue: tuple[str, ...] = ()) -> str:
         """
         Return the draft of a command.
 
@@ -48,7 +48,18 @@ class Assembly:
         outline = self._outlines.read(reading)
         if not outline:
             raise DraftError('the command cannot be taken apart')
-        return _Parts(self, state, write if len(outline) > 1 else _chosen_only(write)).text(outline)
+        parts = _Parts(self, state, write if len(outline) > 1 else _chosen_only(write))
+        for line in dialogue:  # what "it" may stand for
+            parts.remember(self.read(line, state))
+        return parts.text(outline)
+
+    def is_understood(self, reading: Reading) -> bool:
+        """Say whether every word of what is to be done is known."""
+        left_out = negated_words(reading.words)
+        left_out |= {i for number in reading.quantities for i in range(number.start, number.end + 3)}
+        left_out |= {i for mention in reading.mentions for i in range(mention.start, mention.end)}
+        words = (w for i, w in enumerate(reading.words) if i not in left_out and w[0].isalpha())
+        return all(word in english.PLAIN or stem(word) in self._lexicon.known for word in words)
 
     def read(self, text: str, state: State) -> Reading:
         """Return the reading of a part."""
@@ -57,6 +68,17 @@ class Assembly:
     def found(self, reading: Reading, order: str, state: State, *, is_pointing: bool = False) -> tuple[str, ...]:
         """Return the drafts that say what an order says."""
         return self._candidates.of(reading, self._scope.ways(order, reading, state), state, is_pointing=is_pointing)
+
+    def same_with(self, last: str, reading: Reading) -> tuple[str, ...]:
+        """Return the call before for another thing, where the order only names one."""
+        return self._candidates.same_with(last, reading)
+
+    def uses(self, text: str, said: str, order: str) -> bool:
+        """Say whether a draft is about what stands for "it"."""
+        before = self._lexicon.read(order).named()
+        pointed = self._lexicon.read(said).named() - before
+        things = {item for item in pointed if self._symbolic.world.entities[item].group != 'places'} or pointed
+        return any(f'({item}' in text or f' {item}' in text for item in things)
 
     def is_said(self, text: str, reading: Reading, order: str, state: State) -> bool:
         """Say whether a draft says what an order says."""
@@ -153,7 +175,7 @@ class _Parts:
 
     def _fork(self, fork: Fork, before: str) -> tuple[str, bool]:
         condition, is_own, reading = self._assembly.condition(fork, before, self._state)
-        self._remember(reading)
+        self.remember(reading)
         state = self._state
         then = self.text(fork.then)
         self._state = state
@@ -174,13 +196,16 @@ class _Parts:
             if found:
                 break
         else:
+            found = self._assembly.same_with(last, readings[0][1]) if last and readings else ()
             said, reading = readings[0] if readings else (order, self._assembly.read(order, self._state))
             if last and any(self._assembly.is_said(last, reading, text, self._before) for text, reading in readings):
                 return ''
+        if is_pointing and len(found) > 1:
+            found = tuple(text for text in found if self._assembly.uses(text, said, order)) or found
         text = self._assembly.choose(reading, said, tuple(self._orders), self._state, found, self._write)
         self._orders.append(said)
         self._before, self._state = self._state, self._assembly.after(text, self._state)
-        self._remember(reading)
+        self.remember(reading)
         return text
 
     def _referents(self, order: str) -> list[str]:
@@ -196,10 +221,12 @@ class _Parts:
             return self._place or word
         return text if word in _POINTING else word
 
-    def _remember(self, reading: Reading) -> None:
+    def remember(self, reading: Reading) -> None:
+        """Take what was named as what "it" and "there" may stand for."""
         for mention in reading.mentions:
             if mention.is_negated:
                 continue
             self._named = [*(text for text in self._named if text != mention.text), mention.text]
             if self._assembly.is_in(mention, 'places'):
                 self._place = mention.text
+                self._named = [mention.text, *self._named[:-1]]  # "it" is a thing before it is a place

@@ -11,10 +11,10 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from gemma4_ros.core.facts import Pattern, State
-from gemma4_ros.core.planning import coverage, surface, vocabulary
+from gemma4_ros.core.planning import coverage, english, polarity, surface, vocabulary
 from gemma4_ros.core.planning.clauses import Clauses
+from gemma4_ros.core.planning.draft import Call, written
 from gemma4_ros.core.planning.draft import calls as calls_of
-from gemma4_ros.core.planning.draft import written
 from gemma4_ros.core.planning.mentions import Lexicon, Mention, Reading, stem
 from gemma4_ros.core.planning.numbers import SHARE, Quantity
 from gemma4_ros.core.planning.surface import Ways
@@ -25,15 +25,8 @@ from gemma4_ros.core.world import World
 MOST_CALLS = 200
 MOST_PAIRED = 30
 MOST_CHOICES = 40
-_ABOVE = frozenset(
-    ('over', 'above', 'more', 'exceeds', 'exceed', 'exceeding', 'beyond', 'higher', 'greater', 'rises', 'warmer',
-     'hotter', 'heavier', 'longer', 'bigger', 'larger', 'faster', 'stronger', 'fuller', 'goes')
-)  # fmt: skip
-_BELOW = frozenset(
-    ('under', 'below', 'less', 'lower', 'fewer', 'drops', 'falls', 'colder', 'cooler', 'lighter', 'shorter', 'smaller',
-     'slower', 'weaker', 'emptier')
-)  # fmt: skip
 _COUNTED = frozenset(('times', 'twice', 'thrice'))
+_ASKED = frozenset(('tell', 'what', 'give', 'say', 'show', 'know', 'how', 'report', 'value', 'reading', 'look'))
 _STAYING = frozenset(('wait', 'stay', 'stand', 'park'))
 _ALL = frozenset(('all', 'both', 'every', 'each', 'two', 'three'))
 _NOT = frozenset(('not', 'no', "isn't", "aren't", "doesn't", "don't", 'never'))
@@ -77,7 +70,7 @@ class Candidates:
         names = self._verbs(reading)
         if not names or ways.names is None:
             return ()
-        calls = list(itertools.islice(self._calls(names, ways), MOST_CALLS + 1))
+        calls = list(itertools.islice(self._calls(names, ways, reading.words), MOST_CALLS + 1))
         if len(calls) > MOST_CALLS:
             return ()
         fit = [text for text in self._shaped(calls, reading) if self._is_right(text, reading, state)]
@@ -118,10 +111,17 @@ class Candidates:
             found |= set(clause.tools or clause.spoken or clause.partly)
         if found or not reading.mentions:
             return frozenset(found)
+        instruments = {tool.name for tool in vocabulary.readings(self._toolset) if self._takes(tool, reading)}
+        if instruments and len(reading.mentions) == 1 and _ASKED & set(reading.words):
+            return frozenset(instruments)
         if len(reading.mentions) > 1:
             return frozenset(name for name, intent in self._toolset.intents.items() if len(intent.args) == 2)
         before = reading.words[max(0, reading.mentions[0].start - 2) : reading.mentions[0].start]
         return self._goes() if {'to', 'at', 'by'} & set(before) else frozenset()
+
+    def _takes(self, item: Tool | Intent, reading: Reading) -> bool:
+        named = reading.named()
+        return any(named & set(arg.values) for arg in item.args.values() if arg.type == 'enum')
 
     def _goes(self) -> frozenset[str]:
         """Return the calls that do nothing but bring the robot to a place."""
@@ -133,13 +133,13 @@ class Candidates:
             and _gives(item)[0].args[0].head == self._world.robot
         )
 
-    def _calls(self, names: Iterable[str], ways: Ways) -> Iterator[str]:
+    def _calls(self, names: Iterable[str], ways: Ways, words: tuple[str, ...]) -> Iterator[str]:
         for name in sorted(names):
             item = self._items[name]
             if not ways.offers(item, self._world):
                 continue
             choices = [
-                ('true', 'false') if arg.type == 'boolean' else ways.values(arg, self._world)
+                ('true', 'false') if arg.type == 'boolean' else _said(ways.values(arg, self._world), words)
                 for arg in item.args.values()
             ]
             for values in itertools.product(*choices):
@@ -181,6 +181,19 @@ class Candidates:
             if self._symbolic.missing(intent.achieve, state, binding):
                 return False
         return True
+
+    def same_with(self, text: str, reading: Reading) -> tuple[str, ...]:
+        """Return the call before with another thing, for an order that only names one: "then the tank pressure"."""
+        rest = ' '.join(word for word in reading.words if word not in english.DETERMINERS)
+        named = {mention.ids for mention in reading.mentions}
+        if len(named) != 1 or rest != ' '.join(mention.text for mention in reading.mentions) or '\n' in text:
+            return ()
+        (call,) = calls_of(surface.parse(text, self._toolset, self._world).items)
+        for name, arg in self._items[call.name].args.items():
+            fit = [item for item in reading.mentions[0].ids if item in arg.values]
+            if len(fit) == 1 and call.args[name] in arg.values:
+                return (str(Call(call.name, {**call.args, name: fit[0]})),)
+        return ()
 
     # Conditions ------------------------------------------------------------------------------------------------------
     def conditions(self, reading: Reading, *, is_unless: bool, asked: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -242,9 +255,8 @@ class Candidates:
         found = []
         for name, (things, values) in vocabulary.queries(self._world).items():
             for thing in sorted(named & things):
-                said = [
-                    v for v in sorted(values) if v in named - {thing} or (v not in self._world.entities and v in stems)
-                ]
+                known = (named - {thing}) | (stems - self._world.entities.keys())
+                said = sorted(polarity.said_of(values, reading.words)) or sorted(values & known)
                 for value in said:
                     others = sorted(values - {value})
                     if is_turned and len(others) != 1:
@@ -262,6 +274,12 @@ def _times(reading: Reading) -> tuple[int, ...]:
     return tuple(int(q.value) for q in reading.quantities if not q.unit and q.value.is_integer() and 2 <= q.value <= 20)
 
 
+def _said(values: tuple[str, ...], words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values, of opposed ones only those that are said."""
+    said = polarity.said_of(values, words)
+    return tuple(value for value in values if value in said) if said else values
+
+
 def _op(words: tuple[str, ...]) -> str:
     """Return how a number is compared."""
     said = set(words)
@@ -269,7 +287,7 @@ def _op(words: tuple[str, ...]) -> str:
         return '>='
     if 'most' in said:
         return '<='
-    is_above, is_below = bool(said & _ABOVE), bool(said & _BELOW)
+    is_above, is_below = bool(said & english.ABOVE), bool(said & english.BELOW)
     if is_above == is_below:
         return ''
     return '>' if is_above else '<'

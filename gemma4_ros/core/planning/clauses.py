@@ -7,15 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gemma4_ros.core.facts import Pattern
-from gemma4_ros.core.planning import english
+from gemma4_ros.core.planning import english, polarity
 from gemma4_ros.core.planning.coverage import Gap
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Together, calls
-from gemma4_ros.core.planning.mentions import Reading, stem
-from gemma4_ros.core.tools import Intent, Tool, Toolset
+from gemma4_ros.core.planning.mentions import Reading, negated_words, stem
+from gemma4_ros.core.planning.numbers import Quantity
+from gemma4_ros.core.tools import Arg, Intent, Tool, Toolset
 
-_CONDITIONAL = frozenset(('if', 'unless', 'when', 'until'))
 _PARTICLES = frozenset(('on', 'off', 'up', 'down', 'out', 'away'))
-_STATES = frozenset(('is', 'are', 'was', 'were', 'reads', 'shows', 'says', "isn't", "aren't"))
 Effect = tuple[str, str, str]
 """Function, kind of its first argument (``robot`` or ``$``), value where it is constant."""
 
@@ -47,13 +46,14 @@ class Clauses:
     def read(self, reading: Reading, known: frozenset[str] = frozenset()) -> tuple[Clause, ...]:
         """Take a command apart; ``known`` are words that are no unknown verb."""
         negated = {i for mention in reading.mentions if mention.is_negated for i in range(mention.start, mention.end)}
+        negated |= negated_words(reading.words)
         found = []
         start = 0
         for index in range(len(reading.words) + 1):
             if index < len(reading.words) and reading.words[index] not in english.CLAUSES:
                 continue
-            is_condition = start > 0 and reading.words[start - 1] in _CONDITIONAL
-            is_condition = is_condition or bool(_STATES & set(reading.words[start:index]))  # "the lid is open"
+            is_condition = start > 0 and reading.words[start - 1] in english.FORKS
+            is_condition = is_condition or bool(english.TELLING & set(reading.words[start:index]))  # "the lid is open"
             if index > start and not is_condition and not negated & set(range(start, index)):
                 found.append(self._clause(reading, start, index, known))
             start = index + 1
@@ -76,6 +76,11 @@ class Clauses:
         lengths = {name: self._longest(name, stems) for name in self._items}
         longest = max(lengths.values(), default=0)
         tools = [name for name, length in lengths.items() if length and length == longest]
+        tools = (
+            tools
+            if any(self._takes(name, reading, start, end) for name in tools)
+            else (self._setting(reading, start, end) or tools)
+        )
         partly = [name for name in self._items if not longest and self._starts(name, stems)]
         covered = {i for mention in reading.mentions for i in range(mention.start, mention.end)}
         first = next((i for i in range(start, end) if reading.words[i] not in english.POLITE), end)
@@ -97,6 +102,20 @@ class Clauses:
             verb if is_unknown else '',
             ' '.join(words),
         )
+
+    def _takes(self, name: str, reading: Reading, start: int, end: int) -> bool:
+        named = {item for m in reading.mentions if start <= m.start < end for item in m.ids}
+        return any(named & set(arg.values) for arg in self._items[name].args.values() if arg.type == 'enum')
+
+    def _setting(self, reading: Reading, start: int, end: int) -> list[str]:
+        """Return the tools of "light on" and "pump to 900 rpm": they take what is named and what it is to be."""
+        words = reading.words[start:end]
+        said = [q for q in reading.quantities if start <= q.start < end and (q.unit or q.of_most)]
+        return [
+            name
+            for name, item in self._items.items()
+            if self._takes(name, reading, start, end) and any(_is_said(arg, words, said) for arg in item.args.values())
+        ]
 
     def _sayable(self, tools: list[str], reading: Reading, start: int, end: int) -> tuple[str, ...]:
         """Return the tools that take most of the clause's names, and those that take none."""
@@ -220,6 +239,16 @@ class Clauses:
     def _needs(self, name: str) -> tuple[Effect, ...]:
         item = self._items.get(name)
         return tuple(_effect(pattern) for pattern in item.needs) if isinstance(item, Tool) else ()
+
+
+def _is_said(arg: Arg, words: tuple[str, ...], said: list[Quantity]) -> bool:
+    """Say whether the words hold one of two opposed values of an argument, or a number in its unit."""
+    if arg.type == 'enum':
+        return bool(polarity.said_of(arg.values, words))
+    numbers = (
+        [q.as_argument(arg.unit, arg.high) for q in said] if arg.unit and arg.type in ('number', 'integer') else []
+    )
+    return any(number is not None and arg.low <= number <= arg.high for number in numbers)
 
 
 def _effect(pattern: Pattern) -> Effect:

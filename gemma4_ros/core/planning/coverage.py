@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gemma4_ros.core.facts import State
-from gemma4_ros.core.planning import english
+from gemma4_ros.core.planning import english, polarity
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, calls, walk
 from gemma4_ros.core.planning.hint import units_of
 from gemma4_ros.core.planning.mentions import Mention, Reading, stem
@@ -51,7 +51,37 @@ def gaps(draft: Draft, reading: Reading, world: World, toolset: Toolset, state: 
         found += _mention_gaps(mention, reading, used, explained, world, state)
     found += _number_gaps(draft, reading, toolset, units_of(toolset, world))
     found += _unnamed(draft, reading, world, toolset, state)
+    found += _turned(draft, reading, toolset)
     return tuple(found)
+
+
+def _turned(draft: Draft, reading: Reading, toolset: Toolset) -> list[Gap]:
+    """Return calls that do the opposite of what is said of a thing: "start the pump" and ``switch(pump, off)``."""
+    found = []
+    for call in calls(draft.items):
+        args = {name: arg for name, arg in _args(call.name, toolset).items() if arg.type == 'enum'}
+        opposed = {name: arg for name, arg in args.items() if polarity.is_opposed(arg.values)}
+        names = {str(call.args[name]) for name in args if name not in opposed}
+        for name, arg in opposed.items():
+            said = {value for words in _said_to(names, reading) for value in polarity.said_of(arg.values, words)}
+            if said and call.args[name] not in said:
+                told = f'{call}: the command says {" and ".join(sorted(said))}'
+                found.append(Gap(told, people=f'it is not clear that {call} is meant', is_missing=True))
+    return found
+
+
+def _said_to(names: set[str], reading: Reading) -> list[tuple[str, ...]]:
+    """Return the words of the orders about things, by name or as "it"; not those of conditions."""
+    found = []
+    start = 0
+    for end in [*(i for i, word in enumerate(reading.words) if word in english.CLAUSES), len(reading.words)]:
+        words = reading.words[start:end]
+        is_condition = (start > 0 and reading.words[start - 1] in english.FORKS) or bool(english.TELLING & set(words))
+        is_named = any(start <= m.start < end and names & set(m.ids) and not m.is_negated for m in reading.mentions)
+        if not is_condition and (is_named or {'it', 'them'} & set(words)):
+            found.append(words)
+        start = end + 1
+    return found
 
 
 def _phrases(items: tuple[Item, ...], toolset: Toolset) -> set[str]:

@@ -9,6 +9,8 @@ NEGATIONS = frozenset(
 )
 NEGATING_PHRASES = (
     ('instead', 'of'),
+    ('no', 'need'),
+    ('not', 'necessary'),
     ('rather', 'than'),
     ('keep', 'away'),
     ('stay', 'away'),
@@ -38,6 +40,16 @@ CONDITIONS = frozenset((
 COMPARED = frozenset((
     'below', 'above', 'under', 'over', 'more', 'less', 'exceeds', 'exceed', 'exceeding', 'least', 'most', 'than',
     'beyond', 'higher', 'lower', 'greater', 'fewer', 'reaches', 'drops', 'rises', 'falls',
+))  # fmt: skip
+FORKS = frozenset(('if', 'unless', 'when', 'until', 'provided', 'assuming'))
+TELLING = frozenset(('is', 'are', 'was', 'were', 'reads', 'shows', 'says', "isn't", "aren't"))
+ABOVE = frozenset((
+    'over', 'above', 'more', 'exceeds', 'exceed', 'exceeding', 'beyond', 'higher', 'greater', 'rises', 'warmer',
+    'hotter', 'heavier', 'longer', 'bigger', 'larger', 'faster', 'stronger', 'fuller', 'goes',
+))  # fmt: skip
+BELOW = frozenset((
+    'under', 'below', 'less', 'lower', 'fewer', 'drops', 'falls', 'colder', 'cooler', 'lighter', 'shorter', 'smaller',
+    'slower', 'weaker', 'emptier',
 ))  # fmt: skip
 COUNTS = frozenset(
     ('times', 'time', 'twice', 'thrice', 'again', 'several', 'repeat', 'repeatedly', 'more', 'each', 'both', 'every')
@@ -96,6 +108,41 @@ least robot buddy friend mate kindly could would everything anything something n
 rest both pair once twice thrice bit little lot favour favor name report update status question answer idea problem
 help thanks hand hands operator shift lunch break morning evening night day week
 """
+PLAIN = frozenset(
+    (
+        *FORKS,
+        *CONDITIONS,
+        *ABOVE,
+        *BELOW,
+        *COUNTS,
+        *POLITE,
+        "it's",
+        "that's",
+        "i'm",
+        "what's",
+        "there's",
+        "let's",
+        'its',
+        'yet',
+        'though',
+        'well',
+        'real',
+        'running',
+        'stopped',
+        'opened',
+        'closed',
+        'shut',
+        'full',
+        'top',
+        'maximum',
+        'max',
+        'possible',
+        'current',
+        'currently',
+        'afterward',
+    )
+)
+"""Words of no thing and no deed: a command of these and of the robot's own words is understood."""
 FUNCTION_WORDS = frozenset((
     *DETERMINERS, *NEGATIONS, *CLAUSE_ENDS, *MANY, *NUMBERS, *PRONOUNS, *QUESTIONS, *_PREPOSITIONS.split(),
     *_CONJUNCTIONS.split(), *_COMMON.split(),

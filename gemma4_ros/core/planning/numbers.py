@@ -118,6 +118,11 @@ def _part(words: tuple[str, ...], index: int) -> tuple[float, int] | None:
     return (0.5 if word == 'half' else lead * _PARTS[word]), length
 
 
+def unit_length(words: tuple[str, ...], end: int) -> int:
+    """Return how many words the unit after a number has."""
+    return _unit(words, end)[1] - end
+
+
 def _unit(words: tuple[str, ...], end: int) -> tuple[str, int]:
     """Return the unit after a number, '' where there is none, and where the words go on."""
     for spoken, unit in _SPOKEN:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from gemma4_ros.core.planning import english
 from gemma4_ros.core.planning.clauses import Clauses
 from gemma4_ros.core.planning.mentions import Lexicon, Reading, negated_words
-from gemma4_ros.core.planning.numbers import quantities
+from gemma4_ros.core.planning.numbers import Quantity, quantities, unit_length
 
 _ALWAYS = frozenset(('.', ';', '!', 'then', 'afterwards', 'afterward'))
 _MAYBE = frozenset((',', 'and', ':'))
@@ -19,9 +19,13 @@ _FORKS = frozenset(('if', 'unless', 'when', 'provided', 'assuming'))
 _ELSE = frozenset(('else', 'otherwise'))
 _AFTER_FORK = frozenset((',', 'then', ':'))
 _STOPS = frozenset(('.', ';', '!'))
-_STATES = frozenset(('is', 'are', 'was', 'not', "isn't", "aren't", 'still', 'already'))
+_STATES = frozenset(('is', 'are', 'was', 'not', "isn't", "aren't", 'still', 'already', 'been', 'be', 'gets', 'got'))
 _WHOLE = frozenset(('everything', 'anything', 'something', 'whatever'))
 _ASKING = english.QUESTIONS - {'can', 'could', 'do'}
+_SAME_AS_IF = (
+    ('but', 'only', 'if'), ('only', 'if'), ('but', 'if'), ('and', 'if'), ('as', 'long', 'as'), ('in', 'case', 'that'),
+    ('in', 'case'), ('provided', 'that'), ('on', 'condition', 'that'), ('only', 'when'), ('but', 'only', 'when'),
+)  # fmt: skip
 _EMPTY = english.POLITE | english.DETERMINERS | {',', 'one', 'last', 'all', 'thank', 'good', 'please', '?'}
 MOST = 8
 
@@ -67,7 +71,7 @@ class Outlines:
 
         What it says not to do is left out: the checks hold the whole draft against it.
         """
-        words = reading.words
+        words = _plain_forks(reading.words)
         text = f' {" ".join(reading.words)} '
         if any(f' {phrase} ' in text for phrase in english.CORRECTIONS):
             return ()
@@ -114,9 +118,18 @@ class Outlines:
         end = next(found, len(words))
         said = quantities(words[:end])
         if said:
-            after = said[0].end + (1 if said[0].unit or words[said[0].end : said[0].end + 1] == ('percent',) else 0)
+            after = self._after_quantity(words, said[0])
             return after if end - after > 1 and words[after] not in ('or', 'and') else end
-        return self._next_order(words) if end == len(words) else end
+        return self._next_order(words[:end])
+
+    def _after_quantity(self, words: tuple[str, ...], said: Quantity) -> int:
+        """Return where a compared number ends, with its unit and "in the mash tun" after it."""
+        after = said.end + unit_length(words, said.end)
+        if words[after : after + 1] and words[after] in ('in', 'at', 'of', 'inside', 'on'):
+            mentions = self._lexicon.read(' '.join(words[after:])).mentions
+            if mentions and mentions[0].start <= 2:
+                return after + mentions[0].end
+        return after
 
     def _next_order(self, words: tuple[str, ...]) -> int:
         """Return where an order starts after something that names a thing; the end where none does."""
@@ -140,6 +153,7 @@ class Outlines:
     # Orders ----------------------------------------------------------------------------------------------------------
     def _orders(self, words: tuple[str, ...]) -> tuple[Node, ...]:
         words = _plain_order(_wanted(words))
+        words = words[1:] if words[:1] == ('only',) else words
         reading = self._lexicon.read(' '.join(words))
         pieces: list[list[str]] = [[]]
         swap_at: list[int] = []
@@ -178,6 +192,33 @@ class Outlines:
         """Tell an order from a lead-in ("get going", "please swap these")."""
         has_pronoun = bool({'it', 'them', 'that'} & set(reading.words))
         return has_pronoun or bool(reading.mentions) or any(clause.tools for clause in self._clauses.read(reading))
+
+
+def _plain_forks(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words with "if" and "otherwise" for what says the same."""
+    result: list[str] = []
+    index = 0
+    while index < len(words):
+        phrase = next((p for p in _SAME_AS_IF if words[index : index + len(p)] == p), ())
+        is_start = not result or result[-1] in english.CLAUSES
+        has_fork = bool({'if', 'unless'} & set(result))
+        if words[index : index + 2] == ('if', 'not') and has_fork:
+            result, index = [*result, 'otherwise'], index + 2
+        elif phrase:
+            result, index = [*result, 'if'], index + len(phrase)
+        elif words[index] == 'should' and is_start and not has_fork:
+            result, index = [*result, 'if'], index + 1
+        elif is_start and not has_fork and _compares(words[index : index + 3]):
+            result, index = [*result, 'if', 'it', 'is', words[index]], index + 1
+        else:
+            result, index = [*result, words[index]], index + 1
+    return tuple(result)
+
+
+def _compares(words: tuple[str, ...]) -> bool:
+    """Say whether words start with "below 4" or "more than 4"."""
+    rest = words[2:] if words[1:2] == ('than',) else words[1:2]
+    return bool(words) and words[0] in english.COMPARED and bool(quantities(rest))
 
 
 def _wanted(words: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from gemma4_ros.core.planning.draft import Draft
 from gemma4_ros.core.planning.hint import hint
 from gemma4_ros.core.planning.mentions import Lexicon, Reading
 from gemma4_ros.core.planning.replies import Replies
-from gemma4_ros.core.planning.scope import Scope, asks
+from gemma4_ros.core.planning.scope import Scope, asks, asks_first
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.ports import GenerateRequest, LanguageModel, Message, never
 from gemma4_ros.core.tools import Toolset
@@ -28,6 +28,7 @@ from gemma4_ros.core.world import World
 MAX_REPAIRS = 2
 MAX_DRAFT_TOKENS = 400
 Kind = Literal['plan', 'answer', 'ask', 'cannot']
+How = Literal['evident', 'sure', 'any']
 OnPhase = Callable[[str, str], None]
 
 
@@ -161,13 +162,17 @@ class Planner:
         reading = self._read(text, state)
         command.check_language(text, reading.known_share, self._languages)
         turn = _Turn(text, reading, state, cancelled, on_phase, deadline_s, Effort(), [])
+        evident = self._by_orders(turn, dialogue, 'evident') if failure is None else None
+        if evident is not None:
+            return evident
         messages = self._messages(text, state, dialogue)
         if failure is not None:
             messages = _with_failure(messages, failure)
-        return self._draft_until_right(turn, messages, bool(dialogue))
+        return self._draft_until_right(turn, messages, dialogue)
 
     # Draft, complete, check, repair ----------------------------------------------------------------------------------
-    def _draft_until_right(self, turn: _Turn, messages: tuple[Message, ...], has_dialogue: bool) -> Outcome:
+    def _draft_until_right(self, turn: _Turn, messages: tuple[Message, ...], dialogue: tuple[str, ...]) -> Outcome:
+        has_dialogue = bool(dialogue)
         ways = surface.Ways() if has_dialogue else self._scope.ways(turn.text, turn.reading, turn.state)
         gap: coverage.Gap | None = None
         reason = ''
@@ -184,8 +189,8 @@ class Planner:
                     doubt = self._doubt(turn, draft, ways)
                     is_last = attempt == MAX_REPAIRS and draft.kind != 'answer'
                     if doubt is None or is_last:
-                        is_done = has_dialogue or draft.kind == 'answer'
-                        outcome = None if is_done else self._by_orders(turn, is_sure=doubt is None)
+                        how: How = 'sure' if doubt is None else 'any'
+                        outcome = None if draft.kind == 'answer' else self._by_orders(turn, dialogue, how)
                         return outcome or self._reply(turn, draft, draft_text)
                     ways, reason = doubt
                     gap = None
@@ -199,7 +204,7 @@ class Planner:
                 gap, reason = None, str(error)
             turn.notes.append(f'draft {attempt + 1} refused: {reason}')
             turn.effort.repairs += 1
-            outcome = self._by_orders(turn, is_sure=True) if attempt == 0 and not has_dialogue else None
+            outcome = self._by_orders(turn, dialogue, 'sure') if attempt == 0 else None
             if outcome is not None:
                 return outcome
             messages = (
@@ -208,35 +213,40 @@ class Planner:
                 Message('user', f'wrong: {reason}. Write the whole answer again.'),
             )
         turn.effort.repairs -= 1
-        outcome = None if has_dialogue else self._by_orders(turn, is_sure=False)
+        outcome = self._by_orders(turn, dialogue, 'any')
         return outcome or self._give_up(turn, gap, reason, draft_text)
 
-    def _by_orders(self, turn: _Turn, *, is_sure: bool) -> Outcome | None:
+    def _by_orders(self, turn: _Turn, dialogue: tuple[str, ...], how: How) -> Outcome | None:
         """
-        Put the plan together order by order, as a small model loses one of several.
+        Put the plan together order by order; None where the command cannot be taken apart or that is not right either.
 
-        None where the command cannot be taken apart or the result is not right either; with ``is_sure`` also where the
-        words of the tools do not tell what an order asks for.
+        ``evident``: each order says one thing in words that are all known, and the model is not asked. ``sure``: it may
+        choose where an order says several. ``any``: it may also write an order of its own where no call says it.
         """
         if turn.reading.unknown or coverage.ambiguous(turn.reading, self.world, turn.state):
             return None
+        if how == 'evident' and (asks_first(turn.reading) or not self._assembly.is_understood(turn.reading)):
+            return None
 
         def write(order: str, earlier: tuple[str, ...], ways: surface.Ways, found: tuple[str, ...]) -> str:
-            if is_sure and not found:
-                raise DraftError(f'no call says {order!r}')
+            if how == 'evident' or (how == 'sure' and not found):
+                raise DraftError(f'{order!r} may be {" or ".join(found[:4]) or "anything"}')
             turn.on_phase('repair', f'order by order: {order}')
             before = (f'before: {", ".join(earlier)}',) if earlier else ()
             only = replace(_only_do(ways), drafts=found)
             return self._generate(turn, self._messages(order, turn.state, before), only)
 
         try:
-            text = self._assembly.text(turn.reading, turn.state, write)
+            text = self._assembly.text(turn.reading, turn.state, write, dialogue)
             draft = surface.parse(text, self.toolset, self.world)
-            turn.notes.append('put together order by order')
-            return self._complete(turn, draft, text, False, MAX_REPAIRS)[0]
+            outcome, gap = self._complete(turn, draft, text, bool(dialogue), MAX_REPAIRS)
         except (DraftError, CompletionError, CheckError, PlanError) as error:
             turn.notes.append(f'order by order: {error}')
             return None
+        if outcome is None:
+            turn.notes.append(f'order by order: {gap.reason if gap is not None else ""}')
+            return None
+        return replace(outcome, notes=(f'put together order by order ({how})', *outcome.notes))
 
     def _generate(self, turn: _Turn, messages: tuple[Message, ...], ways: surface.Ways) -> str:
         answer = self.model.generate(

@@ -86,6 +86,11 @@ class Scope:
         )
 
 
+def asks_first(reading: Reading) -> bool:
+    """Say whether the command starts as a question does: "is", "where", not "can you"."""
+    return bool(reading.words) and reading.words[0] in english.QUESTIONS - {'can', 'could', 'do', 'what'}
+
+
 def asks(text: str) -> bool:
     """Say whether the command may be a question: by its mark or a word that asks."""
     words = set(text.lower().replace("'", ' ').replace(',', ' ').split())
