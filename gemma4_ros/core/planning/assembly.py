@@ -21,6 +21,7 @@ Write = Callable[[str, tuple[str, ...], surface.Ways, tuple[str, ...]], str]
 
 
 _POINTING = frozenset(('it', 'them', 'that', 'this', 'there', 'those', 'these'))
+_AGAIN = ('as well', 'too', 'also', 'same with', 'same for', 'same again with')
 _PREPOSITIONS = frozenset(('in', 'into', 'to', 'on', 'onto', 'back'))
 
 
@@ -45,13 +46,28 @@ class Assembly:
             The command cannot be taken apart, or what a part asks for cannot be told.
 
         """
-        outline = self._outlines.read(reading)
+        again = self._again(reading, dialogue, state)
+        outline = self._outlines.read(self.read(again, state) if again else reading)
         if not outline:
             raise DraftError('the command cannot be taken apart')
         parts = _Parts(self, state, write if len(outline) > 1 else _chosen_only(write))
         for line in dialogue:  # what "it" may stand for
             parts.remember(self.read(line, state))
         return parts.text(outline)
+
+    def _again(self, reading: Reading, dialogue: tuple[str, ...], state: State) -> str:
+        """Return the last command with another thing for "now the hops as well"; '' where it is not that."""
+        said = [line.partition(':')[2] for line in dialogue if line.startswith('operator:')]
+        text = f' {" ".join(reading.words)} '
+        if not said or len(reading.mentions) != 1 or not any(f' {phrase} ' in text for phrase in _AGAIN):
+            return ''
+        (mention,) = reading.mentions
+        before = self.read(said[-1], state)
+        groups = {self._symbolic.world.entities[item].group for item in mention.ids}
+        same = [m for m in before.mentions if self.is_in(m, *groups) and not m.is_negated]
+        if len(same) != 1:
+            return ''
+        return ' '.join((*before.words[: same[0].start], mention.text, *before.words[same[0].end :]))
 
     def is_understood(self, reading: Reading) -> bool:
         """Say whether every word of what is to be done is known."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from gemma4_ros.core.planning import english
 from gemma4_ros.core.planning.numbers import Quantity, quantities
+from gemma4_ros.core.planning.phrases import plain_forks
 from gemma4_ros.core.tools import Intent, Tool, Toolset
 from gemma4_ros.core.world import World
 
@@ -104,7 +105,7 @@ class Lexicon:
 
     def read(self, text: str) -> Reading:
         """Take the words apart."""
-        words = tuple(_WORD.findall(_plain(text)))
+        words = plain_forks(tuple(_WORD.findall(_plain(text))))
         stems = tuple(stem(word) for word in words)
         numbers = quantities(words)
         mentions = self._mentions(words, stems, {i for number in numbers for i in range(number.start, number.end)})

@@ -22,10 +22,6 @@ _STOPS = frozenset(('.', ';', '!'))
 _STATES = frozenset(('is', 'are', 'was', 'not', "isn't", "aren't", 'still', 'already', 'been', 'be', 'gets', 'got'))
 _WHOLE = frozenset(('everything', 'anything', 'something', 'whatever'))
 _ASKING = english.QUESTIONS - {'can', 'could', 'do'}
-_SAME_AS_IF = (
-    ('but', 'only', 'if'), ('only', 'if'), ('but', 'if'), ('and', 'if'), ('as', 'long', 'as'), ('in', 'case', 'that'),
-    ('in', 'case'), ('provided', 'that'), ('on', 'condition', 'that'), ('only', 'when'), ('but', 'only', 'when'),
-)  # fmt: skip
 _EMPTY = english.POLITE | english.DETERMINERS | {',', 'one', 'last', 'all', 'thank', 'good', 'please', '?'}
 MOST = 8
 
@@ -71,7 +67,7 @@ class Outlines:
 
         What it says not to do is left out: the checks hold the whole draft against it.
         """
-        words = _plain_forks(reading.words)
+        words = reading.words
         text = f' {" ".join(reading.words)} '
         if any(f' {phrase} ' in text for phrase in english.CORRECTIONS):
             return ()
@@ -192,33 +188,6 @@ class Outlines:
         """Tell an order from a lead-in ("get going", "please swap these")."""
         has_pronoun = bool({'it', 'them', 'that'} & set(reading.words))
         return has_pronoun or bool(reading.mentions) or any(clause.tools for clause in self._clauses.read(reading))
-
-
-def _plain_forks(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words with "if" and "otherwise" for what says the same."""
-    result: list[str] = []
-    index = 0
-    while index < len(words):
-        phrase = next((p for p in _SAME_AS_IF if words[index : index + len(p)] == p), ())
-        is_start = not result or result[-1] in english.CLAUSES
-        has_fork = bool({'if', 'unless'} & set(result))
-        if words[index : index + 2] == ('if', 'not') and has_fork:
-            result, index = [*result, 'otherwise'], index + 2
-        elif phrase:
-            result, index = [*result, 'if'], index + len(phrase)
-        elif words[index] == 'should' and is_start and not has_fork:
-            result, index = [*result, 'if'], index + 1
-        elif is_start and not has_fork and _compares(words[index : index + 3]):
-            result, index = [*result, 'if', 'it', 'is', words[index]], index + 1
-        else:
-            result, index = [*result, words[index]], index + 1
-    return tuple(result)
-
-
-def _compares(words: tuple[str, ...]) -> bool:
-    """Say whether words start with "below 4" or "more than 4"."""
-    rest = words[2:] if words[1:2] == ('than',) else words[1:2]
-    return bool(words) and words[0] in english.COMPARED and bool(quantities(rest))
 
 
 def _wanted(words: tuple[str, ...]) -> tuple[str, ...]:
