@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import yaml
 
+from gemma4_ros.core import schemas
 from gemma4_ros.core.errors import Gemma4Error
 from gemma4_ros.core.facts import State, parse_fact
 from gemma4_ros.core.planning.judge import judge
@@ -41,6 +43,7 @@ class Judged:
     output_tokens: int
     model_calls: int
     plan: str = ''
+    notes: tuple[str, ...] = ()
 
 
 class Evaluation:
@@ -83,7 +86,7 @@ class Evaluation:
         return Judged(
             entry['id'], entry['kind'], entry['text'], entry['world'], not wrong, wrong, outcome.kind, outcome.draft,
             outcome.text, total_s, effort.model_s, effort.passes, effort.output_tokens, effort.calls,
-            outcome.data.decode() if outcome.data else '',
+            outcome.data.decode() if outcome.data else '', outcome.notes,
         )  # fmt: skip
 
 
@@ -115,7 +118,9 @@ def summary(results: list[Judged], model: str) -> dict[str, Any]:
         'commands': len(results),
         'right': sum(r.is_right for r in results),
         'right_rate': sum(r.is_right for r in results) / max(len(results), 1),
-        'valid_rate': 1.0 if plans else None,
+        'wrong_plans': sum(not r.is_right for r in plans),
+        'without_model': sum(r.model_calls == 0 for r in plans),
+        'valid_rate': sum(_is_valid(r.plan) for r in plans) / max(len(plans), 1),
         'executable_rate': sum(not r.wrong.startswith('not executable') for r in plans) / max(len(plans), 1),
         'declined_rate': sum(r.outcome != 'plan' for r in impossible) / max(len(impossible), 1),
         'by_kind': {kind: f'{c[True]}/{c[True] + c[False]}' for kind, c in sorted(by_kind.items())},
@@ -126,6 +131,11 @@ def summary(results: list[Judged], model: str) -> dict[str, Any]:
         'output_tokens_mean': sum(r.output_tokens for r in results) / max(len(results), 1),
         'model_calls_mean': sum(r.model_calls for r in results) / max(len(results), 1),
     }
+
+
+def _is_valid(plan: str) -> bool:
+    """Say whether a plan holds to its schema, by another validator than the planner's."""
+    return bool(jsonschema.Draft202012Validator(schemas.PLAN).is_valid(json.loads(plan)))
 
 
 def _quantile(values: list[float], q: float) -> float:

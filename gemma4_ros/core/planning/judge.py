@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gemma4_ros.core.errors import Gemma4Error
@@ -72,18 +72,35 @@ def _judge_branches(expect: Mapping[str, Any], plan: Plan, symbolic: Symbolic, s
     samples = (threshold + 1e-6, threshold - 1e-6) if is_number else (threshold, _other(threshold))
     for sample in samples:
         holds = bool(OPS[wanted['op']](sample, threshold))
-        branch = {
-            **{k: v for k, v in expect.items() if k in ('never', 'max_steps', 'unchanged')},
-            **wanted['then' if holds else 'else'],
-        }
+        branch = _joined(expect, wanted['then' if holds else 'else'])
         decide = {str(node.condition.ref): _decide(node, sample) for node in nodes}
         final, trace = simulate(plan, symbolic, state, decide)
-        for pattern in wanted.get('after', ()):
-            if not any(matches(pattern, step) for step in trace):
-                return f'{pattern} is missing'
+        wrong = _missing_in_order(wanted.get('after', ()), trace)
+        if wrong:
+            return wrong
         wrong = judge_trace(branch, final, trace, state, symbolic)
         if wrong:
             return f'reading {sample!r}: {wrong}'
+    return ''
+
+
+def _joined(outer: Mapping[str, Any], branch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what holds of a branch: its own expectation on top of that beside the condition."""
+    result = {key: value for key, value in outer.items() if key in ('max_steps', 'unchanged')}
+    result |= {key: value for key, value in branch.items() if key in ('max_steps', 'unchanged')}
+    for key in ('goal', 'steps', 'never'):
+        result[key] = [*outer.get(key, ()), *branch.get(key, ())]
+    result['count'] = {**outer.get('count', {}), **branch.get('count', {})}
+    return result
+
+
+def _missing_in_order(patterns: Iterable[str], trace: tuple[Step, ...]) -> str:
+    position = 0
+    for pattern in patterns:
+        found = next((i for i in range(position, len(trace)) if matches(pattern, trace[i])), None)
+        if found is None:
+            return f'{pattern} is missing, or comes too early'
+        position = found + 1
     return ''
 
 
@@ -106,12 +123,9 @@ def judge_trace(
     for fact in goal:
         if not final.holds(fact):
             return f'{fact} does not hold at the end (it is {final.get(fact.variable)})'
-    position = 0
-    for pattern in expect.get('steps', ()):
-        found = next((i for i in range(position, len(trace)) if matches(pattern, trace[i])), None)
-        if found is None:
-            return f'{pattern} is missing, or comes too early'
-        position = found + 1
+    missing = _missing_in_order(expect.get('steps', ()), trace)
+    if missing:
+        return missing
     for pattern in expect.get('never', ()):
         bad = next((step for step in trace if matches(pattern, step)), None)
         if bad is not None:
