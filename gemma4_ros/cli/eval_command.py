@@ -99,7 +99,8 @@ def read_report(path: Path, which: str) -> tuple[dict[str, Any], list[Judged]]:
     try:
         body = json.loads(path.read_text(encoding='utf-8'))
         names = {field.name for field in dataclasses.fields(Judged)}
-        results = [Judged(**{name: value for name, value in row.items() if name in names}) for row in body['results']]
+        rows = [{name: value for name, value in row.items() if name in names} for row in body['results']]
+        results = [Judged(**{**row, 'notes': tuple(row.get('notes', ()))}) for row in rows]
         of_set = body['set']
     except OSError as error:
         raise ConfigError(f'cannot read {path}: {error.strerror}') from error

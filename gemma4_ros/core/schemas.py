@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON Schemas of world, tools, plan and policy.
+"""The JSON Schemas of world, tools, plan, policy and watch.
 
 config/schema/*.json are written from these by scripts/write_schemas.py; a test checks them for drift.
 """
@@ -328,5 +328,28 @@ POLICY: Schema = {
             'leases': _object({'executor_s': _LEASE, 'deadman_s': _LEASE}, ('executor_s', 'deadman_s')),
         },
         ('policy', 'name', 'version', 'hazards', 'signals', 'modes', 'tools', 'approvals', 'permit', 'leases'),
+    ),
+}
+
+_ROS_NAME: Schema = {'type': 'string', 'pattern': r'^/?[a-z][a-z0-9_/]{0,127}$'}
+_NODE_NAMES: Schema = {'type': 'array', 'items': _ROS_NAME, 'maxItems': 32}
+_BY_NAME: Schema = {'type': 'object', 'propertyNames': _ROS_NAME, 'maxProperties': 256}
+
+WATCH: Schema = {
+    '$schema': DRAFT,
+    'title': 'gemma4_ros watch, version 1',
+    **_object(
+        {
+            'watch': {'const': '1'},
+            'publishers': {**_BY_NAME, 'additionalProperties': _NODE_NAMES},
+            'endpoints': {
+                **_BY_NAME,
+                'additionalProperties': _object(
+                    {'action': {'type': 'boolean'}, 'servers': _NODE_NAMES, 'clients': _NODE_NAMES}, ('clients',)
+                ),
+            },
+            'clients': {**_BY_NAME, 'additionalProperties': _NODE_NAMES},
+        },
+        ('watch',),
     ),
 }

@@ -66,6 +66,7 @@ TABLE: tuple[Process, ...] = (
     Process('cell', on_robot=False, respawn=False, nice=1),
     Process('deadman'),
     Process('gate'),
+    Process('watcher'),
     Process('recorder', optional=True, nice=5),
     Process('gemma', parameters=('config', 'model')),
     Process('perception', composable=True, nice=5),

@@ -57,7 +57,7 @@ def test_the_table_names_a_class_that_exists(process: Any) -> None:
 
 
 def test_what_must_run_alone_is_never_composed() -> None:
-    alone = {'gate', 'deadman', 'executor', 'gemma', 'spotter', 'cell', 'recorder'}
+    alone = {'gate', 'deadman', 'watcher', 'executor', 'gemma', 'spotter', 'cell', 'recorder'}
     assert {process.name for process in TABLE if not process.composable} == alone
     groups = processes(sim=False, composed=True)
     assert [len(group) for group in groups if len(group) > 1] == [len(TABLE) - len(alone)]
