@@ -7,6 +7,7 @@ import getpass
 import json
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ['Talk', 'hear', 'say']
 
-START_S, CANCEL_S = 5.0, 10.0
+START_S, CANCEL_S = 3.0, 10.0
+TRIES = 3
 Tell = Callable[[str, str], None]
 _EXIT = (DONE, DONE, NEEDS_APPROVAL, REFUSED, FAILED, NOT_RUNNING)
 """By Say.Goal: done, needs an answer, needs approval, refused, failed, not running."""
@@ -56,30 +58,57 @@ class Talk:
         goal = self._say.Goal()
         goal.utterance.text, goal.utterance.operator_id, goal.utterance.confidence = text[:10000], self._person, 1.0
         goal.utterance.header.stamp = self._ros.node.get_clock().now().to_msg()
-        sent = self._client.send_goal_async(goal, feedback_callback=self._feedback)
-        handle = None
+        handle: Any = None
         try:
-            if not self._ros.until(sent.done, START_S):
-                raise NotRunningError(f'the copilot does not take the command within {START_S:g} s; look at its log')
-            handle = sent.result()
+            handle = self._send(goal)
             result = handle.get_result_async()
             if self._ros.until(result.done, deadline_s):
                 return result.result().result
         except KeyboardInterrupt:
-            self._cancel(sent)
+            self._cancel(handle)
             raise
-        self._cancel(sent)
+        self._cancel(handle)
         raise NotRunningError(f'no result within {deadline_s:g} s; the command was cancelled')
 
     def _feedback(self, message: Any) -> None:
         self._tell(message.feedback.phase, message.feedback.text)
 
-    def _cancel(self, sent: Any) -> None:
-        note('cancelling')
-        if not self._ros.until(sent.done, CANCEL_S) or not sent.result().accepted:
+    def _send(self, goal: Any) -> Any:
+        """
+        Send a goal and return its handle.
+
+        An answer gets lost while a server has not found its new client yet, though the goal was taken. So the goal is
+        sent again under the same id: the server refuses what it has already.
+        """
+        from rclpy.action.client import ClientGoalHandle
+        from unique_identifier_msgs.msg import UUID
+
+        goal_id = UUID(uuid=list(uuid.uuid4().bytes))
+        sent = []
+        try:
+            while len(sent) < TRIES and not any(each.done() for each in sent):
+                sent.append(self._client.send_goal_async(goal, feedback_callback=self._feedback, goal_uuid=goal_id))
+                self._ros.until(sent[-1].done, START_S)
+        except KeyboardInterrupt:
+            self._ros.until(sent[-1].done, CANCEL_S)
+            self._cancel(sent[-1].result() if sent[-1].done() else None)
+            raise
+        answered = next((each.result() for each in sent if each.done()), None)
+        if answered is None:
+            raise NotRunningError(
+                f'the copilot does not take the command within {TRIES * START_S:g} s; look at its log'
+            )
+        if answered.accepted or len(sent) == 1:
+            return answered
+        known = self._client._action_type.Impl.SendGoalService.Response(accepted=True)
+        return ClientGoalHandle(self._client, goal_id, known)
+
+    def _cancel(self, handle: Any) -> None:
+        if handle is None or not handle.accepted:
             return
-        asked = sent.result().cancel_goal_async()
-        ended = sent.result().get_result_async()
+        note('cancelling')
+        asked = handle.cancel_goal_async()
+        ended = handle.get_result_async()
         if not self._ros.until(lambda: bool(asked.done() and ended.done()), CANCEL_S):
             note('the copilot did not confirm that it was cancelled: gemma4 stop')
 

@@ -162,6 +162,7 @@ def test_what_is_no_rgb_picture_is_not_sent(pixels: np.ndarray) -> None:
         to_compressed(pixels, HEADER)
 
 
+@pytest.mark.timed
 def test_a_full_hd_frame_is_converted_at_memory_speed() -> None:
     pixels = np.zeros((1080, 1920, 3), np.uint8)
     start = time.process_time()

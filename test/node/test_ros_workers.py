@@ -164,6 +164,7 @@ def test_an_action_server_answers_a_cancel_within_200_ms(
     workers.shutdown()
 
 
+@pytest.mark.timed
 def test_an_idle_node_is_not_woken(ros: tuple[Node, SingleThreadedExecutor]) -> None:
     node, executor = ros
     workers = Workers(node)

@@ -32,6 +32,7 @@ from gemma4_ros.ros import qos
 pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.timeout(60)]
 DEADLINE_S = 10.0
 DETECT_S = 1.0
+DOMAIN_ID = 91  # nothing that another test has left on the graph may be seen
 
 
 class Bench:
@@ -39,7 +40,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.context = Context()
-        rclpy.init(context=self.context)
+        rclpy.init(context=self.context, domain_id=DOMAIN_ID)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.made: list[Any] = []
         self.servers: list[Any] = []
@@ -73,6 +74,10 @@ class Bench:
         """Do something in the thread that spins."""
         task = self.executor.create_task(work, *arguments)
         self.until(task.done, str(work))
+
+    def serve(self, kind: Any, *arguments: Any) -> None:
+        """Make a server or client in the thread that spins: rclpy shows it to the executor half made."""
+        self.do(lambda: self.servers.append(kind(*arguments)))
 
     def gone(self, node: Node) -> None:
         for thing in [thing for thing in self.servers if thing._node is node]:
@@ -112,12 +117,10 @@ def robot(bench: Bench) -> Any:
     cell, gate, executor = bench.node('cell'), bench.node('gate'), bench.node('executor')
     cell.create_publisher(String, 'mode', qos.SIGNAL)
     gate.create_publisher(Heartbeat, 'gate/heartbeat', qos.HEARTBEAT)
-    bench.servers += [
-        ActionServer(cell, DriveTo, 'drive_to', _never),
-        ActionServer(gate, DispatchStep, 'gate/dispatch', _never),
-        ActionClient(gate, DriveTo, 'drive_to'),
-        ActionClient(executor, DispatchStep, 'gate/dispatch'),
-    ]
+    bench.serve(ActionServer, cell, DriveTo, 'drive_to', _never)
+    bench.serve(ActionServer, gate, DispatchStep, 'gate/dispatch', _never)
+    bench.serve(ActionClient, gate, DriveTo, 'drive_to')
+    bench.serve(ActionClient, executor, DispatchStep, 'gate/dispatch')
     watcher = bench.add(WatcherNode(context=bench.context))
     bench.until(lambda: all(bench.listener.count_publishers(topic) for topic in STOP_TOPICS), 'the watcher is there')
     bench.quiet(1.5)
@@ -139,13 +142,13 @@ def _publisher(topic: str, kind: Any = String, name: str = 'spoof') -> Callable[
 
 def _client(bench: Bench) -> Node:
     node = bench.node('cli')
-    bench.servers.append(ActionClient(node, DriveTo, 'drive_to'))
+    bench.serve(ActionClient, node, DriveTo, 'drive_to')
     return node
 
 
 def _server(bench: Bench) -> Node:
     node = bench.node('evil')
-    bench.servers.append(ActionServer(node, DriveTo, 'drive_to', _never))
+    bench.serve(ActionServer, node, DriveTo, 'drive_to', _never)
     return node
 
 
