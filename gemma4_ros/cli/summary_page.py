@@ -84,7 +84,7 @@ def write_summary(folder: Path, report: Mapping[str, Any]) -> Path:
             page.head(report),
             page.animation(report.get('animation')),
             page.readings(report.get('readings', ())),
-            page.json_section('What the model drafted', report.get('draft'), is_open=True),
+            page.json_section('The draft', report.get('draft'), is_open=True),
             page.plan(report.get('plan')),
             page.verdicts(report.get('verdicts', ())),
             page.tree(report.get('tree', ())),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ from gemma4_ros.core import documents
 from gemma4_ros.core.errors import ConfigError
 from gemma4_ros.core.schemas import WATCH
 
-__all__ = ['Endpoint', 'Finding', 'Graph', 'Patience', 'Rules', 'findings', 'load_rules', 'resolved']
+__all__ = ['Endpoint', 'Finding', 'Graph', 'Patience', 'Rules', 'findings', 'load_rules', 'resolved', 'shown']
 
+_NODE_NAME = re.compile(r'[A-Za-z0-9_/~]{1,128}')
 UNNAMED = '(a participant without a name)'
 
 
@@ -60,6 +62,11 @@ class Finding:
 def resolved(name: str, namespace: str) -> str:
     """Return the absolute name: ``mode`` in ``/r1`` is ``/r1/mode``; ``/mode`` stays."""
     return name if name.startswith('/') else f'{namespace.rstrip("/")}/{name}'
+
+
+def shown(name: str) -> str:
+    """Return a name as it may stand in logs: who joins the graph by other means than ROS may call itself anything."""
+    return name if _NODE_NAME.fullmatch(name) else ascii(name)[1:-1][:128]
 
 
 def load_rules(text: str, source: str, tools: Iterable[tuple[str, bool]], namespace: str, gate: str = 'gate') -> Rules:

@@ -117,7 +117,7 @@ class WatcherNode(Node):
         servers: dict[str, list[str]] = {name: [] for name in services.values()}
         clients: dict[str, list[str]] = {name: [] for name in services.values()}
         for name, namespace in self.get_node_names_and_namespaces():
-            full = f'{namespace.rstrip("/")}/{name}'
+            full = watch.shown(f'{namespace.rstrip("/")}/{name}')
             _note(self.get_service_names_and_types_by_node, name, namespace, full, services, servers)
             _note(self.get_client_names_and_types_by_node, name, namespace, full, services, clients)
         for service, endpoint in services.items():  # who is there and has no node's name
@@ -136,7 +136,8 @@ def _nodes(infos: Iterable[Any]) -> tuple[str, ...]:
     names = []
     for info in infos:
         is_named = info.node_name and not info.node_name.startswith('_NODE_NAME_UNKNOWN_')
-        names.append(f'{info.node_namespace.rstrip("/")}/{info.node_name}' if is_named else watch.UNNAMED)
+        full = f'{info.node_namespace.rstrip("/")}/{info.node_name}'
+        names.append(watch.shown(full) if is_named else watch.UNNAMED)
     return tuple(names)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gemma4_ros.core.errors import ConfigError
-from gemma4_ros.core.watch import UNNAMED, Finding, Graph, Patience, Rules, findings, load_rules
+from gemma4_ros.core.watch import UNNAMED, Finding, Graph, Patience, Rules, findings, load_rules, shown
 
 FILE = """
 watch: "1"
@@ -156,6 +156,16 @@ def test_patience_confirms_what_stays_and_forgets_what_goes() -> None:
     assert patience.confirmed(frozenset((double,)), 11.0) == ()
     assert patience.confirmed(both, 12.0) == ()  # it came back: its time starts anew
     assert patience.confirmed(both, 40.5) == (stranger, double)
+
+
+@pytest.mark.parametrize('name', ['/a\nERROR fake line', '/\x1b[31mred', '/caf\u00e9', '/\u202egate', '/x' * 200, ''])
+def test_no_name_breaks_a_line_of_the_log(name: str) -> None:
+    safe = shown(name)
+    assert safe.isascii() and safe.isprintable() and len(safe) <= 128
+
+
+def test_names_of_ros_are_shown_as_they_are() -> None:
+    assert shown('/r1/bt_navigator') == '/r1/bt_navigator'
 
 
 NODES = st.sampled_from(('/gate', '/cell', '/plc', '/executor', '/bt_navigator', '/x', UNNAMED))

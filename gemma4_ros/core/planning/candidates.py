@@ -174,11 +174,10 @@ class Candidates:
     def _is_idle(self, text: str, state: State) -> bool:
         """Say whether an intent is achieved as things stand."""
         for item in surface.parse(text, self._toolset, self._world).items:
-            intent = self._toolset.intents.get(getattr(item, 'name', ''))
-            if intent is None:
+            intent = self._toolset.intents.get(item.name) if isinstance(item, Call) else None
+            if not isinstance(item, Call) or intent is None:
                 return False
-            binding = self._symbolic.binding(item.args)  # type: ignore[union-attr]
-            if self._symbolic.missing(intent.achieve, state, binding):
+            if self._symbolic.missing(intent.achieve, state, self._symbolic.binding(item.args)):
                 return False
         return True
 
