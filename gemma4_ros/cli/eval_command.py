@@ -101,7 +101,7 @@ def read_report(path: Path, which: str) -> tuple[dict[str, Any], list[Judged]]:
         names = {field.name for field in dataclasses.fields(Judged)}
         rows = [{name: value for name, value in row.items() if name in names} for row in body['results']]
         results = [Judged(**{**row, 'notes': tuple(row.get('notes', ()))}) for row in rows]
-        of_set = body['set']
+        of_set, _ = body['set'], body['model']
     except OSError as error:
         raise ConfigError(f'cannot read {path}: {error.strerror}') from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

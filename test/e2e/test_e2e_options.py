@@ -48,10 +48,16 @@ def test_a_composed_stack_in_a_namespace_answers_and_hears(up: Callable[..., Any
     it.wait_gone()
 
 
-def test_plan_prints_a_valid_plan(gemma4: Callable[..., Any]) -> None:
-    code, shown, told = end(gemma4('plan', 'bring the red toolbox to the pump', '--json'))
+@pytest.mark.parametrize(
+    ('text', 'asks_model'),
+    [('bring the red toolbox to the pump', False), ('bring the red toolbox to the pump pronto', True)],
+    ids=['evident', 'drafted by the model'],
+)
+def test_plan_prints_a_valid_plan(gemma4: Callable[..., Any], text: str, asks_model: bool) -> None:
+    code, shown, told = end(gemma4('plan', text, '--json'))
     assert code == 0, told
     document = json.loads(shown)
+    assert (document['passes'] > 0) == asks_model
     jsonschema.Draft202012Validator(schemas.PLAN).validate(document['plan'])
     plan = plan_from_json(document['plan'])
     assert [step.tool for step in plan.steps()] == ['undock', 'navigate_to', 'pick', 'navigate_to', 'place']
