@@ -68,7 +68,7 @@ class RosSession:
             self.spin()
         return True
 
-    def call(self, kind: Any, name: str, request: Any, deadline_s: float = 5.0, again_s: float = 0.0) -> Any:
+    def call(self, kind: Any, name: str, request: Any, deadline_s: float = 10.0, again_s: float = 0.0) -> Any:
         """
         Call a service; raise NotRunningError where nobody answers.
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ['Talk', 'hear', 'say']
 
-START_S, CANCEL_S = 3.0, 10.0
+FIND_S, ANSWER_S, CANCEL_S = 10.0, 3.0, 10.0
 TRIES = 3
 Tell = Callable[[str, str], None]
 _EXIT = (DONE, DONE, NEEDS_APPROVAL, REFUSED, FAILED, NOT_RUNNING)
@@ -53,7 +53,7 @@ class Talk:
 
     def say(self, text: str, deadline_s: float) -> Any:
         """Say one thing and return the result; Ctrl-C cancels it, waits for its end, and goes on upwards."""
-        if not self._ros.until(self._client.server_is_ready, START_S):
+        if not self._ros.until(self._client.server_is_ready, FIND_S):
             raise NotRunningError('nobody serves copilot/say; start the stack with: gemma4 up')
         goal = self._say.Goal()
         goal.utterance.text, goal.utterance.operator_id, goal.utterance.confidence = text[:10000], self._person, 1.0
@@ -88,7 +88,7 @@ class Talk:
         try:
             while len(sent) < TRIES and not any(each.done() for each in sent):
                 sent.append(self._client.send_goal_async(goal, feedback_callback=self._feedback, goal_uuid=goal_id))
-                self._ros.until(sent[-1].done, START_S)
+                self._ros.until(sent[-1].done, ANSWER_S)
         except KeyboardInterrupt:
             self._ros.until(sent[-1].done, CANCEL_S)
             self._cancel(sent[-1].result() if sent[-1].done() else None)
@@ -96,7 +96,7 @@ class Talk:
         answered = next((each.result() for each in sent if each.done()), None)
         if answered is None:
             raise NotRunningError(
-                f'the copilot does not take the command within {TRIES * START_S:g} s; look at its log'
+                f'the copilot does not take the command within {TRIES * ANSWER_S:g} s; look at its log'
             )
         if answered.accepted or len(sent) == 1:
             return answered

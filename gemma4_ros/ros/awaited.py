@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ['Awaited']
 
-READY_S = 3.0
+READY_S = 6.0  # DDS announces a participant anew every 3 s
 CALL_S = 5.0
 CANCEL_POLL_S = 0.05
 CANCEL_GRACE_S = 20.0
