@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'resume': ('control:resume', 'Let a paused plan go on. Example: gemma4 resume'),
     'status': ('control:status', 'What gate, deadman, model and plan are doing. Example: gemma4 status --json'),
     'gate': ('gate:app', 'The safety gate: check plans and policies, audit logs, arm, reset, approve.'),
+    'security': ('security:app', 'Enclaves and permissions of every node. Example: gemma4 security generate'),
     'tree': ('tree_command:tree', 'Draw a plan as a tree. Example: gemma4 tree plan.json --format dot'),
     'model': ('model:app', 'The language models: what fits this machine, get one, check it.'),
     'read': ('read:app', 'Read instruments from pictures.'),

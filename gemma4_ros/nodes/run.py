@@ -34,6 +34,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from gemma4_ros.core.errors import ConfigError, Gemma4Error
 from gemma4_ros.nodes.table import TABLE
+from gemma4_ros.ros import production
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,6 +108,9 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _run(names: list[str], ros_args: list[str]) -> int:
+    is_production = production.is_said(production.PRODUCTION, names, ros_args)
+    if is_production:
+        production.require(names, ros_args)
     os.nice(min(NICE.get(name, 0) for name in names))
     context = Context()
     # the node's own handlers: rclpy's would end the context before a running step could be cancelled
@@ -120,6 +124,7 @@ def _run(names: list[str], ros_args: list[str]) -> int:
         try:
             for name in names:
                 nodes.append(_construct(name, context))
+                production.hold(nodes[-1], is_known=is_production)
                 executor.add_node(nodes[-1])
             for node in nodes:
                 if not bring_up(node):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gemma4_ros.core.errors import ConfigError
 
-__all__ = ['ENVIRONMENT', 'TABLE', 'Process', 'command', 'parameter_files', 'processes']
+__all__ = ['ENVIRONMENT', 'TABLE', 'Process', 'command', 'parameter_files', 'processes', 'production_arguments']
 
 ENVIRONMENT = {
     'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA',  # without it frames are lost
@@ -126,6 +126,7 @@ def command(
     namespace: str = '',
     log_level: str = '',
     settings: Mapping[str, Mapping[str, str]] | None = None,
+    production: bool = False,
 ) -> list[str]:
     """
     Return the command line of one process, for those who start it without ros2 launch.
@@ -142,6 +143,8 @@ def command(
         For all nodes; empty: none, info.
     settings : mapping, optional
         Parameters of single nodes as YAML, ``{'gate': {'audit_dir': '/var/log/gate'}}``.
+    production : bool
+        Refuse to start without DDS security; the enclave of each node is its absolute name.
 
     """
     line = [sys.executable, '-m', 'gemma4_ros.nodes.run', *(process.name for process in group)]
@@ -159,4 +162,10 @@ def command(
         line += ['-r', f'__ns:=/{namespace.strip("/")}']
     if log_level:
         line += ['--log-level', log_level]
-    return line
+    return line + (production_arguments(group, namespace) if production else [])
+
+
+def production_arguments(group: tuple[Process, ...], namespace: str) -> list[str]:
+    """Return the options with which a process refuses to start without DDS security."""
+    names = [part for part in (namespace.strip('/'), group[0].name) if part]
+    return ['-p', 'production:=true', '--enclave', '/' + '/'.join(names)]
