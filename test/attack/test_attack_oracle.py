@@ -158,14 +158,14 @@ class Cell(HandGate):
         if self.rng.random() < 0.05:  # while the record is made durable
             self.disturb()
         self.monitor.confirm(ticket, self.now)
-        self.send(permit_id, step_id, ticket)
+        self.send(permit_id, step_id, ticket.step.tool, dict(ticket.goal))
         return ticket
 
-    def send(self, permit_id: str, step_id: str, ticket: Ticket) -> None:
+    def send(self, permit_id: str, step_id: str, tool: str, goal: dict[str, Any]) -> None:
         """Deliver a goal to the controller."""
-        face = self.monitor.catalogue.toolset.tools[ticket.step.tool].interface
-        self.sent.append((permit_id, step_id, dict(ticket.goal)))
-        self.judge.goal(permit_id, step_id, (face.kind, face.type, face.name), dict(ticket.goal), self.now)
+        face = self.monitor.catalogue.toolset.tools[tool].interface
+        self.sent.append((permit_id, step_id, goal))
+        self.judge.goal(permit_id, step_id, (face.kind, face.type, face.name), goal, self.now)
 
     def end(self, ticket: Ticket) -> None:
         """Let a controller report whatever it likes."""
@@ -376,8 +376,7 @@ class FailOpen(Cell):
         values = {name: 99.5 if isinstance(value, dict) else value for name, value in args.items()}
         wrong = any(self.judge.rules.wrong_arguments(tool, values))
         goal = {} if wrong else self.judge.rules.goal(tool, values)
-        ticket = Ticket(permit_id, Step(step_id, tool, values), 3, goal)
-        self.send(permit_id, step_id, ticket)
+        self.send(permit_id, step_id, tool, goal)
         raise Refused(verdict)
 
 
