@@ -8,7 +8,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironment
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from gemma4_ros.nodes.table import ENVIRONMENT, Process, parameter_files, processes
+from gemma4_ros.nodes.table import ENVIRONMENT, Process, parameter_files, processes, production_arguments
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 ARGUMENTS = {
@@ -18,6 +18,7 @@ ARGUMENTS = {
     'composed': ('false', 'true: planner, perception, speech and copilot share one process'),
     'nodes': ('', 'names of the nodes that this computer runs, with commas in between; empty: all'),
     'namespace': ('', 'of every node, one a robot'),
+    'production': ('false', 'true: refuse to start without DDS security, see docs/security.md'),
     'log_level': ('info', 'debug, info, warn or error'),
 }
 
@@ -41,6 +42,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 def _node(group: tuple[Process, ...], values: dict[str, str]) -> Node:
     folder = Path(values['config'] or Path(get_package_share_directory('gemma4_ros')) / 'config')
     own = {name: values[name] for process in group for name in process.parameters if values[name]}
+    production = production_arguments(group, values['namespace']) if _is_true(values, 'production') else []
     first, *others = (process.name for process in group)
     return Node(
         package='gemma4_ros',
@@ -48,7 +50,7 @@ def _node(group: tuple[Process, ...], values: dict[str, str]) -> Node:
         namespace=values['namespace'],
         arguments=others,
         parameters=[*(str(file) for file in parameter_files(group, folder)), *([own] if own else [])],
-        ros_arguments=['--log-level', values['log_level']],
+        ros_arguments=['--log-level', values['log_level'], *production],
         output='screen',
         respawn=group[0].respawn,
         respawn_delay=2.0,

@@ -54,6 +54,8 @@ class Stack:
         ROS domain; default: that of the environment.
     namespace : str
         Of every node.
+    production : bool
+        Refuse to start without DDS security; see `gemma4_ros.ros.production`.
     settings : mapping, optional
         Parameters of single nodes, ``{'cell': {'speed': '2.0'}}``; the rest is as in the parameter files.
     say : callable
@@ -74,6 +76,7 @@ class Stack:
         domain_id: int | None = None,
         only: Collection[str] = (),
         namespace: str = '',
+        production: bool = False,
         settings: Mapping[str, Mapping[str, str]] | None = None,
         say: Say = note,
         check: Callable[[], None] | None = None,
@@ -85,17 +88,20 @@ class Stack:
         self.log_dir = log_dir or log_folder()
         self._domain_id, self._namespace, self._say, self._check = domain_id, namespace, say, check or _nothing
         environment = {**os.environ, **ENVIRONMENT, 'PYTHONUNBUFFERED': '1'}
+        if production:  # of whoever starts the nodes, not of the nodes
+            environment.pop('ROS_SECURITY_ENCLAVE_OVERRIDE', None)
         if domain_id is not None:
             environment['ROS_DOMAIN_ID'] = str(domain_id)
         values = {'config': str(folder) if config else '', 'model': model}
-        self._children = [
-            Child(
-                _title(group),
-                command(group, values, parameters_from=folder, namespace=namespace, settings=settings),
-                environment,
-                self.log_dir / f'{group[0].name}.log',
+        self._commands = [
+            command(
+                group, values, parameters_from=folder, namespace=namespace, settings=settings, production=production
             )
             for group in self._groups
+        ]
+        self._children = [
+            Child(_title(group), words, environment, self.log_dir / f'{group[0].name}.log')
+            for group, words in zip(self._groups, self._commands, strict=True)
         ]
         self._given_up: set[str] = set()
         self._watch: GraphWatch | None = None
@@ -123,6 +129,17 @@ class Stack:
         except BaseException:
             self.stop()
             raise
+
+    def require_production(self) -> None:
+        """Raise ConfigError where a process would refuse to start in production, before any of them is started."""
+        from gemma4_ros.ros.production import OVERRIDE, require
+
+        own = {name: value for name, value in os.environ.items() if name != OVERRIDE}
+        for group, words in sorted(zip(self._groups, self._commands, strict=True), key=lambda pair: -len(pair[0])):
+            require(_names(group), words, own)
+        # this process looks at the graph like any other command of gemma4
+        os.environ.setdefault(OVERRIDE, '/'.join(['', *filter(None, [self._namespace.strip('/')]), 'operator']))
+        require(['operator'], [])
 
     def wait_ready(self, deadline: float = 90.0) -> None:
         """
@@ -233,6 +250,9 @@ def up(
     config: Annotated[str, typer.Option('--config', help='folder of the configuration')] = '',
     model: Annotated[str, typer.Option('--model', help='id of models.yaml; default: as the parameters say')] = '',
     namespace: Annotated[str, typer.Option('--namespace', help='of every node, one a robot')] = '',
+    production: Annotated[
+        bool, typer.Option('--production', help='refuse to start without DDS security, see docs/security.md')
+    ] = False,
     nodes: Annotated[str, typer.Option('--nodes', help='only these, with commas in between')] = '',
     log_dir: Annotated[Path | None, typer.Option('--log-dir', help='one log file a process')] = None,
     deadline: Annotated[float, typer.Option('--deadline', help='longest time until all are ready, s')] = 90.0,
@@ -243,8 +263,10 @@ def up(
     with _stop_signals() as check:
         stack = Stack(
             sim=sim, composed=composed, config=config, model=model, log_dir=log_dir, only=only, namespace=namespace,
-            check=check,
+            production=production, check=check,
         )  # fmt: skip
+        if production:
+            stack.require_production()
         try:
             note(f'starting; the logs lie in {stack.log_dir}')
             stack.start()

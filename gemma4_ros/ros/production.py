@@ -18,9 +18,10 @@ from gemma4_ros.core.errors import ConfigError
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-__all__ = ['FILES', 'PRODUCTION', 'enclave_of', 'hold', 'is_said', 'lacking', 'plugins_lacking', 'require']
+__all__ = ['FILES', 'OVERRIDE', 'PRODUCTION', 'enclave_of', 'hold', 'is_said', 'lacking', 'plugins_lacking', 'require']
 
 PRODUCTION, SIM_TIME = 'production', 'use_sim_time'
+OVERRIDE = 'ROS_SECURITY_ENCLAVE_OVERRIDE'
 FILES = (
     'identity_ca.cert.pem',
     'cert.pem',
@@ -66,7 +67,7 @@ def is_said(name: str, nodes: Sequence[str], ros_args: Sequence[str]) -> bool:
 def enclave_of(ros_args: Sequence[str], environment: Mapping[str, str]) -> str:
     """Return the enclave that the process will have: the environment's override, that of the options, or ``/``."""
     given = [value for option, value in _options(ros_args) if option in ('-e', '--enclave')]
-    return environment.get('ROS_SECURITY_ENCLAVE_OVERRIDE') or (given[-1] if given else '/')
+    return environment.get(OVERRIDE) or (given[-1] if given else '/')
 
 
 def require(nodes: Sequence[str], ros_args: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
