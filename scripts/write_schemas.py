@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write config/schema/*-1.json from gemma4_ros/core/schemas.py; a test holds them equal."""
+"""Write config/schema/*-1.json from the schemas in gemma4_ros/core; a test holds them equal."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import json
 from pathlib import Path
 
 from gemma4_ros.core import schemas
+from gemma4_ros.core.gate.policy_schema import POLICY
 
 FOLDER = Path(__file__).resolve().parent.parent / 'config' / 'schema'
 FILES = {
     'world-1': schemas.WORLD,
     'tools-1': schemas.TOOLS,
     'plan-1': schemas.PLAN,
-    'policy-1': schemas.POLICY,
+    'policy-1': POLICY,
     'watch-1': schemas.WATCH,
 }
 

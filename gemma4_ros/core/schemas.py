@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON Schemas of world, tools, plan, policy and watch.
+"""The JSON Schemas of world, tools, plan and watch; that of the policy is in gate/policy_schema.py.
 
 config/schema/*.json are written from these by scripts/write_schemas.py; a test checks them for drift.
 """
@@ -274,62 +274,6 @@ PLAN: Schema = {
 
 RISKS = ('read', 'reversible', 'motion', 'irreversible')
 _RISK: Schema = {'enum': list(RISKS)}
-_IDS: Schema = {'type': 'array', 'items': _ID, 'minItems': 1, 'maxItems': 256}
-_SECONDS: Schema = {'type': 'number', 'exclusiveMinimum': 0, 'maximum': 86400}
-_LEASE: Schema = {'type': 'number', 'minimum': 0.1, 'maximum': 5}
-_SIGNAL_RULE = _object(
-    {
-        'topic': {'type': 'string', 'pattern': INTERFACE_NAME},
-        'type': {'type': 'string', 'pattern': TYPE_NAME},
-        'field': {'type': 'string', 'pattern': FIELD},
-        'fresh_by': {'enum': ['age']},
-        'max_age_s': _SECONDS,
-        'needed_from': _RISK,
-    },
-    ('topic', 'type', 'fresh_by', 'max_age_s', 'needed_from'),
-)
-_ARGUMENT_RULE = _object(
-    {
-        'allow': _IDS,
-        'deny': _IDS,
-        'min': {'type': 'number'},
-        'max': {'type': 'number'},
-        'unit': {'type': 'string', 'minLength': 1, 'maxLength': 16},
-    },
-    (),
-)
-_TOOL_RULE = _object({'risk': _RISK, 'hazard': _ID, 'args': _named(_ARGUMENT_RULE)}, ('risk',))
-_APPROVAL = _object(
-    {'confirm': {'type': 'boolean'}, 'people': {'type': 'integer', 'minimum': 0, 'maximum': 2}}, ('confirm', 'people')
-)
-_BY_CHANNEL = _object({'typed': _APPROVAL, 'speech': _APPROVAL}, ('typed', 'speech'))
-
-POLICY: Schema = {
-    '$schema': DRAFT,
-    'title': 'gemma4_ros gate policy, version 1',
-    **_object(
-        {
-            'policy': {'const': '1'},
-            'name': _ID,
-            'version': {'type': 'integer', 'minimum': 1},
-            'hazards': _named({'type': 'string', 'minLength': 1, 'maxLength': 200}),
-            'signals': {**_named(_SIGNAL_RULE), 'required': ['mode', 'estop']},
-            'modes': _object(
-                {mode: {'enum': ['none', *RISKS]} for mode in ('AUTO', 'MANUAL', 'MAINTENANCE')},
-                ('AUTO', 'MANUAL', 'MAINTENANCE'),
-            ),
-            'tools': _named(_TOOL_RULE),
-            'approvals': _object(
-                {'time_to_live_s': _SECONDS, **dict.fromkeys(RISKS, _BY_CHANNEL)}, ('time_to_live_s', *RISKS)
-            ),
-            'permit': _object(
-                {'time_to_live_s': _SECONDS, 'start_within_s': _SECONDS}, ('time_to_live_s', 'start_within_s')
-            ),
-            'leases': _object({'executor_s': _LEASE, 'deadman_s': _LEASE}, ('executor_s', 'deadman_s')),
-        },
-        ('policy', 'name', 'version', 'hazards', 'signals', 'modes', 'tools', 'approvals', 'permit', 'leases'),
-    ),
-}
 
 _ROS_NAME: Schema = {'type': 'string', 'pattern': r'^/?[a-z][a-z0-9_/]{0,127}$'}
 _NODE_NAMES: Schema = {'type': 'array', 'items': _ROS_NAME, 'maxItems': 32}

@@ -21,10 +21,11 @@ from gemma4_ros.core.gate.monitor import Monitor
 from gemma4_ros.msg import DeadmanState, Heartbeat, StopRequest
 from gemma4_ros.ros import gate_config, gate_files, params, qos
 from gemma4_ros.ros.clients import ControllerClients
-from gemma4_ros.ros.convert import message_class
 from gemma4_ros.ros.gate_audit import AuditError, AuditFile
 from gemma4_ros.ros.gate_dispatch import Dispatcher
+from gemma4_ros.ros.gate_locks import LockFile
 from gemma4_ros.ros.gate_services import GateServices
+from gemma4_ros.ros.gate_signals import GateSignals
 from gemma4_ros.ros.gate_views import GateViews, bounded
 from gemma4_ros.ros.workers import Workers
 
@@ -39,6 +40,8 @@ class GateConfig(gate_config.GateFiles):
     world: str = params.param('world.yaml', doc='world file, below the folder or absolute')
     tools: tuple[str, ...] = params.param(gate_files.CELL_TOOLS, doc='tools files, below the folder or absolute')
     policy: str = params.param('policy.yaml', doc='policy file, below the folder or absolute')
+    policy_key: str = params.param('', doc='public Ed25519 key file; with it, POLICY.sig must be its signature')
+    audit_key: str = params.param('', doc='private Ed25519 key file without passphrase that signs audit checkpoints')
     audit_dir: str = params.param('', doc='folder of the audit logs; empty: gemma4_ros/audit in the user state folder')
 
 
@@ -51,18 +54,22 @@ class GateNode(Node):
         config = params.read(self, GateConfig)
         policy, catalogue = gate_config.load_gate(config)
         boot_id = secrets.token_hex(16)
-        self._audit = AuditFile(gate_files.audit_folder(config.audit_dir), boot_id)
+        sign = gate_config.signer(config.audit_key)
+        self._audit = AuditFile(gate_files.audit_folder(config.audit_dir), boot_id, sign)
         self.monitor = Monitor(policy, catalogue, boot_id, functools.partial(secrets.token_hex, 16), self._audit)
+        locks = LockFile(gate_files.audit_folder(config.audit_dir) / 'lockouts.json')
+        self.monitor.moment.restore(locks.read(), gate_config.expiry_s(policy, time.time(), time.monotonic()))
         self._views = GateViews(self, self.monitor)
         self._audit_workers, self._workers = Workers(self, threads=1), Workers(self, threads=0)
         self._controllers = ControllerClients(self, self._workers)
         shows = self._views.show_verdict
-        self._dispatcher = Dispatcher(self.monitor, self._controllers, self._make_durable, shows, self._abandon)
+        hooks = (self._make_durable, shows, self._abandon, self._workers.wait_for)
+        self._dispatcher = Dispatcher(self.monitor, self._controllers, *hooks)
         self._open_dispatches, self._beats = 0, 0
         self._beat_topic = self.create_publisher(Heartbeat, '~/heartbeat', qos.HEARTBEAT)
         self._deadman_topic = self.create_publisher(StopRequest, 'deadman/stop', qos.STOP)
         self._subscribe()
-        self._served = GateServices(self, self.monitor, self._views, self._make_durable)
+        self._served = GateServices(self, self.monitor, self._views, self._make_durable, locks)
         self._dispatch_server = self._serve_dispatch()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(0.05, self._tick, clock=steady)
@@ -76,9 +83,7 @@ class GateNode(Node):
             callback = functools.partial(lambda take, _: take(time.monotonic()), beat)
             self.create_subscription(Heartbeat, f'{name}/heartbeat', callback, qos.HEARTBEAT)
         self.create_subscription(DeadmanState, 'deadman/state', self._on_deadman_state, qos.STATE_LATCHED)
-        for rule in self.monitor.policy.signals.values():
-            take = functools.partial(self._on_signal, rule.name, rule.field)
-            self.create_subscription(message_class(rule.type), rule.topic, take, qos.SIGNAL)
+        self._signals = GateSignals(self, self.monitor.policy, moment)
 
     def _serve_dispatch(self) -> ActionServer[Any, Any, Any]:
         answers = {False: GoalResponse.REJECT, True: GoalResponse.ACCEPT}
@@ -109,17 +114,17 @@ class GateNode(Node):
         self.monitor.moment.deadman(time.monotonic(), tripped=tripped)
         self._views.show_state()
 
-    def _on_signal(self, name: str, field: str, message: Any) -> None:
-        value = functools.reduce(getattr, field.split('.'), message) if field else None
-        self.monitor.moment.signal(name, value if isinstance(value, bool | str) else None, time.monotonic())
-
     def _abandon(self, reason: str) -> None:
         self.get_logger().error(f'a controller may still be moving: {reason}; the deadman takes over')
         message = StopRequest(stamp=self.get_clock().now().to_msg(), source='gate', reason=bounded(reason, 256))
         self._deadman_topic.publish(message)
 
     def _tick(self) -> None:
-        for request in self.monitor.tick(time.monotonic()):
+        now = time.monotonic()
+        self._signals.tick(now)
+        if self.monitor.moment.clock(time.time() - time.monotonic(), now):
+            self.get_logger().error('the clock jumped; permits and requests are void')
+        for request in self.monitor.tick(now):
             self._views.show_request(request, is_open=False)
         self._views.show_state()
 

@@ -8,17 +8,19 @@ import json
 import math
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gemma4_ros.core.errors import GateError
-from gemma4_ros.core.gate.audit import GENESIS, Chain
+from gemma4_ros.core.gate.audit import GENESIS, Chain, checkpoint_text
 
 __all__ = ['AuditError', 'AuditFile']
 
 MAX_WAITING = 10_000
+CHECKPOINT_RECORDS, CHECKPOINT_S = 100, 60.0
 _TAIL_BYTES = 1 << 20
 
 
@@ -36,10 +38,13 @@ class AuditFile:
         Made where it is missing. The first record names the newest older log in it and that log's last hash.
     boot_id : str
         Of the gate; part of the file's name.
+    sign : callable, optional
+        Signs a checkpoint (number of records and last hash) after every CHECKPOINT_RECORDS records and CHECKPOINT_S.
 
     """
 
-    def __init__(self, folder: Path, boot_id: str) -> None:
+    def __init__(self, folder: Path, boot_id: str, sign: Callable[[bytes], bytes] | None = None) -> None:
+        self._sign, self._signed_at, self._signed_at_s = sign, 0, time.monotonic()
         self._boot_id = boot_id
         self._lock = threading.Lock()
         self._waiting: deque[dict[str, Any]] = deque()
@@ -74,9 +79,20 @@ class AuditFile:
             if self._lost:
                 lost, self._lost = self._lost, 0
                 self._sealed.append(self._chain.seal({'kind': 'lost', 'boot': self._boot_id, 'records': lost}))
+            if self._sign is not None and self._is_due():
+                self._sealed.append(self._checkpoint(self._sign))
             if self._sealed:
                 self._append(b''.join(self._sealed))
                 self._sealed.clear()
+
+    def _is_due(self) -> bool:
+        new = self._chain.count - self._signed_at
+        return new >= CHECKPOINT_RECORDS or (new > 0 and time.monotonic() - self._signed_at_s >= CHECKPOINT_S)
+
+    def _checkpoint(self, sign: Callable[[bytes], bytes]) -> bytes:
+        self._signed_at, self._signed_at_s = self._chain.count + 1, time.monotonic()
+        signature = sign(checkpoint_text(self._chain.count, self._chain.last))
+        return self._chain.seal({'kind': 'checkpoint', 'boot': self._boot_id, 'signature': signature.hex()})
 
     def _append(self, data: bytes) -> None:
         try:

@@ -64,6 +64,8 @@ class Dispatcher:
         Shows a verdict: ``(verdict, permit_id, step_id)``.
     abandon : callable
         Called with a reason where a controller may still be moving: the deadman takes over.
+    wait_for : callable
+        Awaits a predicate for so many seconds.
 
     """
 
@@ -74,7 +76,9 @@ class Dispatcher:
         make_durable: Callable[[], Awaitable[None]],
         publish: Callable[[Verdict, str, str], None],
         abandon: Callable[[str], None],
+        wait_for: Callable[[Callable[[], bool], float], Awaitable[bool]],
     ) -> None:
+        self._wait_for = wait_for
         self._monitor, self._clients = monitor, clients
         self._make_durable, self._publish, self._abandon = make_durable, publish, abandon
 
@@ -102,7 +106,7 @@ class Dispatcher:
             self._monitor.finish(ticket, False, {}, time.monotonic(), 'the gate failed')
             self._abandon('the gate failed while a step ran')
             raise
-        values, end = _judged(tool, end)
+        values, end = await self._shown(goal, ticket, *_judged(tool, end))
         self._monitor.finish(ticket, end.outcome is Outcome.SUCCEEDED, values, time.monotonic(), end.text)
         if not end.stopped and watch.is_accepted:
             self._abandon(f'{ticket.step.id}: {end.text}')
@@ -113,6 +117,22 @@ class Dispatcher:
             outcome = end.outcome if end.outcome is Outcome.LOST else Outcome.CANCELLED
             return _result(goal, outcome, verdict.code, verdict.rule, f'{verdict.text}; {end.text}', {}, start)
         return _result(goal, end.outcome, end.code, '', end.text, values, start)
+
+    async def _shown(
+        self, goal: ServerGoalHandle, ticket: Ticket, values: dict[str, Scalar], end: CallOutcome
+    ) -> tuple[dict[str, Scalar], CallOutcome]:
+        """Hold a success against an independent signal, as long as the policy gives it time."""
+        post = self._monitor.policy.tools[ticket.step.tool].post
+        if end.outcome is not Outcome.SUCCEEDED or post is None:
+            return values, end
+        ended_s = time.monotonic()
+        tell(goal, 'running', f'looking whether {post.test.signal} shows it')
+        await self._wait_for(lambda: not self._monitor.post_problem(ticket, ended_s), post.within_s)
+        problem = self._monitor.post_problem(ticket, ended_s)
+        if not problem:
+            return values, end
+        text = f'{ticket.step.id}: the controller says that it succeeded, but {problem}'
+        return {}, CallOutcome(Outcome.FAILED, Code.POSTCONDITION, text)
 
     async def _call(self, goal: ServerGoalHandle, ticket: Ticket, tool: Tool, watch: Watch) -> CallOutcome:
         def on_state(state: str, text: str) -> None:

@@ -15,15 +15,16 @@ from gemma4_ros.core.gate.approvals import Answer
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.monitor import Admission, Monitor
 from gemma4_ros.core.gate.verdict import Allow, NeedsApproval, Refused, refuse
+from gemma4_ros.ros.gate_locks import LockFile, LockFileError
 from gemma4_ros.ros.gate_views import GateViews, bounded, verdict_message
-from gemma4_ros.srv import AdmitPlan, Approve, ClosePermit, EvaluateCondition, GetPlan, SetArmed
+from gemma4_ros.srv import AdmitPlan, Approve, ClosePermit, EvaluateCondition, GetPlan, SetArmed, SetLockout
 
 __all__ = ['GateServices']
 
 
 class GateServices:
     """
-    Serves ``~/admit``, ``~/approve``, ``~/get_plan``, ``~/evaluate``, ``~/close`` and ``~/set_armed``.
+    Serves ``~/admit``, ``~/approve``, ``~/get_plan``, ``~/evaluate``, ``~/close``, ``~/set_armed``, ``~/set_lockout``.
 
     Parameters
     ----------
@@ -33,12 +34,20 @@ class GateServices:
         Decide and show.
     make_durable : callable
         Awaited before anything is answered that others may act on.
+    locks : LockFile
+        Keeps lock-outs over a restart.
 
     """
 
     def __init__(
-        self, node: Node, monitor: Monitor, views: GateViews, make_durable: Callable[[], Awaitable[None]]
+        self,
+        node: Node,
+        monitor: Monitor,
+        views: GateViews,
+        make_durable: Callable[[], Awaitable[None]],
+        locks: LockFile,
     ) -> None:
+        self._locks = locks
         self._node, self._monitor, self._views, self._make_durable = node, monitor, views, make_durable
         group = ReentrantCallbackGroup()
         served = (
@@ -48,6 +57,7 @@ class GateServices:
             (EvaluateCondition, 'evaluate', self._evaluate),
             (ClosePermit, 'close', self._close),
             (SetArmed, 'set_armed', self._set_armed),
+            (SetLockout, 'set_lockout', self._set_lockout),
         )
         for kind, name, handler in served:
             node.create_service(kind, f'~/{name}', functools.partial(self._answer, handler), callback_group=group)
@@ -121,3 +131,18 @@ class GateServices:
             raise refuse(Code.ARM_REFUSED, 'state.latch', f'unknown command {request.command}')
         command(request.person, time.monotonic())
         response.accepted, response.text = True, f'the gate is {moment.state.latch.name}'
+
+    async def _set_lockout(self, request: SetLockout.Request, response: SetLockout.Response) -> None:
+        moment, now = self._monitor.moment, time.monotonic()
+        if request.command == SetLockout.Request.ADD and request.reason.strip():
+            moment.lock(request.person, request.reason, now)
+        elif request.command == SetLockout.Request.CLEAR:
+            moment.unlock(request.person, now)
+        else:
+            raise refuse(Code.ARM_REFUSED, 'state.lockout', 'a lock-out is ADD with a reason, or CLEAR')
+        held = ', '.join(lock.person for lock in moment.state.locks) or 'nobody'
+        response.accepted, response.text = True, f'locked by {held}'
+        try:
+            self._locks.write(moment.state.locks)
+        except LockFileError as error:
+            response.accepted, response.text = False, bounded(f'{response.text}, but not after a restart: {error}', 512)

@@ -56,11 +56,12 @@ def _state_message(view: View, stamp: Any, boot_id: str, policy_sha256: str) -> 
         permit_id=view.permit_id,
         plan_sha256=view.plan_sha256,
         policy_sha256=policy_sha256,
+        locked_by=[bounded(person, 64) for person in view.locked_by],
     )
 
 
 def _request_message(
-    request: Request, stamp: Any, policy_sha256: str, left_s: float, *, is_open: bool
+    request: Request, stamp: Any, left_s: float, changed: tuple[int, ...], *, is_open: bool
 ) -> ApprovalRequest:
     """Build an ApprovalRequest; a decided one is sent once more with ``open`` false."""
     return ApprovalRequest(
@@ -70,7 +71,10 @@ def _request_message(
         people=max(0, request.people_needed),
         open=is_open,
         plan_sha256=request.candidate.sha256,
-        policy_sha256=policy_sha256,
+        **{f'{name}_sha256': request.asked.get(name, '') for name in ('policy', 'goals', 'tools', 'world')},
+        boot_id=request.asked.get('boot', ''),
+        changed_lines=changed[:1024],
+        roles=sorted(request.roles)[:8],
         time_to_live_s=max(0.0, left_s),
         proposer=request.candidate.case.proposer,
         rendering=bounded(request.candidate.rendering, 8192),
@@ -92,7 +96,8 @@ class GateViews:
         for request in self._monitor.take_closed_requests():
             self.show_request(request, is_open=False)
         view = self._monitor.view(time.monotonic())
-        shown = (view.state, view.epoch, view.mode, view.verdict.code, view.verdict.rule, view.permit_id)
+        locked = view.locked_by
+        shown = (view.state, view.epoch, view.mode, view.verdict.code, view.verdict.rule, view.permit_id, locked)
         if shown != self._shown:
             self._shown = shown
             message = _state_message(view, self._now(), self._monitor.boot_id, self._monitor.policy.sha256)
@@ -106,8 +111,8 @@ class GateViews:
     def show_request(self, request: Request, *, is_open: bool) -> None:
         """Publish what people are asked."""
         left_s = request.expires_s - time.monotonic()
-        policy_sha256 = self._monitor.policy.sha256
-        self._request_topic.publish(_request_message(request, self._now(), policy_sha256, left_s, is_open=is_open))
+        changed = self._monitor.changed_lines(request.candidate.rendering) if is_open else ()
+        self._request_topic.publish(_request_message(request, self._now(), left_s, changed, is_open=is_open))
 
     def _now(self) -> Any:
         return self._node.get_clock().now().to_msg()

@@ -3,9 +3,19 @@
 
 from __future__ import annotations
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSLivelinessPolicy, QoSProfile, ReliabilityPolicy
 
-__all__ = ['AUDIO', 'EVENTS', 'HEARTBEAT', 'LATCHED_HISTORY', 'SENSOR', 'SIGNAL', 'STATE_LATCHED', 'STOP']
+__all__ = [
+    'AUDIO',
+    'EVENTS',
+    'HEARTBEAT',
+    'LATCHED_HISTORY',
+    'SENSOR',
+    'SIGNAL',
+    'STATE_LATCHED',
+    'STOP',
+]
 
 
 def _keep_last(depth: int, *, reliable: bool = True, latched: bool = False) -> QoSProfile:
@@ -40,3 +50,11 @@ SIGNAL = _keep_last(1)
 
 AUDIO = _keep_last(100)
 """Audio chunks, in order and without holes."""
+
+
+def signal_alive(lease_s: float) -> QoSProfile:
+    """Return the profile of a latched signal whose publisher must offer liveliness AUTOMATIC within a lease, s."""
+    profile = _keep_last(1, latched=True)
+    profile.liveliness = QoSLivelinessPolicy.AUTOMATIC
+    profile.liveliness_lease_duration = Duration(seconds=lease_s)
+    return profile

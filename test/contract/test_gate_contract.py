@@ -18,11 +18,12 @@ import yaml
 from gemma4_ros.core import errors, schemas
 from gemma4_ros.core.gate import verdict
 from gemma4_ros.core.gate.codes import Code
+from gemma4_ros.core.gate.policy_schema import POLICY
 
 ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / 'docs/gate.md').read_text(encoding='utf-8')
 CORE = sorted((ROOT / 'gemma4_ros/core/gate').glob('*.py'))
-MAX_LINES = 2000
+MAX_LINES = 3200
 
 
 def constants(path: str) -> dict[str, int]:
@@ -63,10 +64,12 @@ def test_numbers_of_the_messages_are_those_of_the_code() -> None:
     assert [states[name] for name in ('DISARMED', 'ARMED', 'ACTIVE', 'HOLD', 'STOPPED')] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize('name', ['world', 'tools', 'plan', 'policy'])
+@pytest.mark.parametrize('name', ['world', 'tools', 'plan', 'policy', 'watch'])
 def test_schema_file_is_the_one_in_the_code(name: str) -> None:
     written = json.loads((ROOT / f'config/schema/{name}-1.json').read_text(encoding='utf-8'))
-    assert written == getattr(schemas, name.upper()), 'run: scripts/with_env.sh python scripts/write_schemas.py'
+    assert written == (POLICY if name == 'policy' else getattr(schemas, name.upper())), (
+        'run: scripts/with_env.sh python scripts/write_schemas.py'
+    )
 
 
 @pytest.mark.parametrize('node', ['gate', 'deadman'])

@@ -117,7 +117,8 @@ def test_names_are_held_against_allow_and_deny() -> None:
 
 def test_reference_is_judged_when_it_is_resolved() -> None:
     step = Step('s1', 'set_panel_value', {'panel': 'setpoint_panel', 'value_bar': Ref('s0', 'value')})
-    assert isinstance(decide(POLICY, STATE, case(step, agreed=True), None, NOW), Allow)
+    read = Step('s0', 'read_gauge', {'gauge': 'pressure_gauge'})
+    assert isinstance(decide(POLICY, STATE, case(read, step, agreed=True), None, NOW), Allow)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from gemma4_ros.core.errors import PolicyError
 from gemma4_ros.core.gate.bind import Catalogue
 from gemma4_ros.core.gate.lint import lint
-from gemma4_ros.core.gate.policy import Approval, Policy, load_policy
+from gemma4_ros.core.gate.policy import Approval, Policy
+from gemma4_ros.core.gate.policy_file import load_policy
 from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.permits import Candidate
+from gemma4_ros.core.gate.policy import Person
+from gemma4_ros.core.gate.signing import approval_text, is_signed
 from gemma4_ros.core.gate.verdict import refuse
 
 __all__ = ['Answer', 'Approvals', 'Request', 'check_person']
@@ -32,6 +35,8 @@ class Request:
     confirm: bool
     people: int
     expires_s: float
+    roles: frozenset[str] = frozenset()
+    hashes: Mapping[str, str] = field(default_factory=dict)
     is_confirmed: bool = False
     approved_by: set[str] = field(default_factory=set)
 
@@ -49,6 +54,12 @@ class Request:
     def is_complete(self) -> bool:
         """Say whether everybody needed has agreed."""
         return not self.wants_confirmation and len(self.approved_by) >= self.people
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """Return what a signature names beside the person and the words: ids and hashes."""
+        ids = {'approval': self.id, 'plan': self.candidate.sha256, 'goals': self.candidate.goals_sha256}
+        return {**self.hashes, **ids}
 
     def agree(self, person: str) -> None:
         """Take a yes; raise Refused where this person's does not count now."""
@@ -79,9 +90,18 @@ class Answer:
 
 
 class Approvals:
-    """The open requests, oldest first."""
+    """
+    The open requests, oldest first.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    people : mapping of str to Person
+        Whose signatures count; empty: names are taken at their word, and nobody signs.
+
+    """
+
+    def __init__(self, people: Mapping[str, Person]) -> None:
+        self._people = people
         self._open: OrderedDict[str, Request] = OrderedDict()
 
     def open(self, request: Request) -> list[Request]:
@@ -108,13 +128,30 @@ class Approvals:
         request = self.find(answer.approval_id, now)
         if answer.plan_sha256 != request.candidate.sha256:
             raise refuse(Code.APPROVAL_MISMATCH, 'approvals.plan', 'the answer is about another plan')
-        if answer.signature:
-            raise refuse(Code.SIGNATURE_REFUSED, 'approvals.signature', 'the policy names no keys; send no signature')
         if answer.approve:
+            self._check_signature(request, answer)
             request.agree(answer.person)
         else:
             self.close(request.id)
         return request
+
+    def _check_signature(self, request: Request, answer: Answer) -> None:
+        """Raise Refused where a yes is not signed as the policy wants; a proposer confirms without, also by voice."""
+        person, where = self._people.get(answer.person), 'approvals.signature'
+        if not self._people and answer.signature:
+            raise refuse(Code.SIGNATURE_REFUSED, where, 'the policy names no keys; send no signature')
+        if not self._people or (request.wants_confirmation and not answer.signature):
+            return
+        if person is None:
+            raise refuse(Code.APPROVER_REFUSED, 'policy.people', f'the policy lists no {answer.person}')
+        text = approval_text(request.asked, answer.person, request.candidate.rendering)
+        if not is_signed(person.key, answer.signature, text):
+            raise refuse(
+                Code.SIGNATURE_REFUSED, where, f'not signed by the key of {answer.person}: gemma4 gate approve --key'
+            )
+        if not request.wants_confirmation and not request.roles <= person.roles:
+            lacking = ', '.join(sorted(request.roles - person.roles))
+            raise refuse(Code.APPROVER_REFUSED, 'policy.people', f'{answer.person} lacks the role {lacking}')
 
     def close(self, approval_id: str) -> None:
         """Forget a request."""

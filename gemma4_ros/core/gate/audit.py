@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ['GENESIS', 'Chain', 'digest_of', 'dump']
+__all__ = ['GENESIS', 'Chain', 'checkpoint_text', 'digest_of', 'dump']
 
 GENESIS = '0' * 64
 
@@ -17,16 +17,21 @@ class Chain:
     """Seals records: each line carries its number, the hash of the line before and its own."""
 
     def __init__(self) -> None:
-        self._count = 0
-        self._last = GENESIS
+        self.count = 0
+        self.last = GENESIS
 
     def seal(self, record: Mapping[str, Any]) -> bytes:
         """Return the record's line; ASCII only, so that no record can break a line or colour a terminal."""
-        body = {**record, 'n': self._count, 'prev': self._last}
+        body = {**record, 'n': self.count, 'prev': self.last}
         digest = digest_of(body)
-        self._count += 1
-        self._last = digest
+        self.count += 1
+        self.last = digest
         return dump({**body, 'hash': digest}) + b'\n'
+
+
+def checkpoint_text(count: int, last: str) -> bytes:
+    """Return what a signed checkpoint says: so many records stand before it, and the last one's hash."""
+    return f'gemma4_ros audit checkpoint {count} {last}'.encode()
 
 
 def digest_of(body: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gemma4_ros.core.gate.audit import GENESIS, digest_of, dump
+from gemma4_ros.core.gate.audit import GENESIS, checkpoint_text, digest_of, dump
+from gemma4_ros.core.gate.signing import is_signed
 
 __all__ = ['Report', 'verify']
 
@@ -17,25 +18,28 @@ MAX_LINE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What verification found; ``line`` is the first bad one, 1-based, 0 where all are good."""
+    """What was found; ``line`` is the first bad one, 1-based, 0: none; ``signed`` the line of the last checkpoint."""
 
     records: int
     last_hash: str
     line: int = 0
     problem: str = ''
+    signed: int = 0
 
 
-def verify(lines: Iterable[bytes]) -> Report:
+def verify(lines: Iterable[bytes], key: bytes = b'') -> Report:
     """Check that the lines are one unbroken chain from its first record on; cutting the end off cannot be seen here."""
-    last, count = GENESIS, 0
+    last, count, signed = GENESIS, 0, 0
     for number, line in enumerate(lines, 1):
         problem, digest = _check(line, count, last)
+        if not problem and key and b'"kind":"checkpoint"' in line:
+            problem, signed = _check_signature(line, count, last, key), number
         if problem:
             return Report(count, last, number, problem)
         last, count = digest, count + 1
     if not count:
         return Report(0, last, 1, 'the log is empty; a log starts with a record of the start')
-    return Report(count, last)
+    return Report(count, last, signed=signed)
 
 
 def _check(line: bytes, number: int, last: str) -> tuple[str, str]:
@@ -53,6 +57,16 @@ def _check(line: bytes, number: int, last: str) -> tuple[str, str]:
     if digest_of(record) != digest or dump({**record, 'hash': digest}) + b'\n' != line:
         return 'the record was changed', ''
     return '', digest
+
+
+def _check_signature(line: bytes, count: int, last: str, key: bytes) -> str:
+    record = json.loads(line)
+    try:
+        signature = bytes.fromhex(str(record.get('signature', '')))
+    except ValueError:
+        signature = b''
+    is_good = record.get('kind') != 'checkpoint' or is_signed(key, signature, checkpoint_text(count, last))
+    return '' if is_good else 'the checkpoint is not signed by that key'
 
 
 def _constant(name: str) -> Any:

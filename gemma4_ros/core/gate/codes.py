@@ -43,6 +43,10 @@ class Code(IntEnum):
     )
     TOOL_NOT_ALLOWED = 624, 'The policy does not list the tool.'
     ARGUMENT_NOT_ALLOWED = 625, 'The policy does not allow this value of an argument.'
+    UNTRUSTED = 626, 'An argument refers to a result from a source that the policy does not take there.'
+    ZONE = 627, 'A step ends in a keep-out zone, outside of the allowed ones, or in a frame that they are not given in.'
+    SEQUENCE = 628, 'A rule over the order of steps forbids it.'
+    LIMIT = 629, 'A limit on how often, how much or how many at once is used up.'
     # people
     BAD_PROPOSER = 630, 'The proposer or the channel is not named as it must be.'
     NEEDS_CONFIRMATION = 631, 'The proposer must confirm what was read back.'
@@ -51,7 +55,11 @@ class Code(IntEnum):
     APPROVAL_EXPIRED = 634, 'Nobody decided in time.'
     APPROVER_REFUSED = 635, 'This person may not give this approval.'
     APPROVAL_MISMATCH = 636, 'The approval is for another plan than the stored one.'
-    SIGNATURE_REFUSED = 637, 'A signature was sent and the policy names no key to check it with.'
+    SIGNATURE_REFUSED = (
+        637,
+        "The signature is missing, wrong, not by this person's key, or sent where the policy names no keys.",
+    )
+    RATE = 638, 'Too many plans were asked for within a minute.'
     RENDERING_TOO_LONG = 639, 'The plan is too long to be shown whole to a person, so nobody can approve it.'
     # state of the moment
     DISARMED = 640, 'The gate is disarmed; a person must arm it.'
@@ -64,7 +72,13 @@ class Code(IntEnum):
     EXECUTOR_LEASE = 647, 'The executor did not send signs of life in time.'
     BUSY = 648, 'Another plan holds the permit.'
     AUDIT = 649, 'The audit log cannot be made durable.'
-    ARM_REFUSED = 650, 'The gate cannot be armed, disarmed or reset like this now.'
+    ARM_REFUSED = 650, 'The gate cannot be armed, disarmed, reset, locked or unlocked like this now.'
+    LOCKED_OUT = 651, 'A person has locked the robot out; only that person takes the lock off.'
+    POLICY_EXPIRED = 652, 'The policy has expired.'
+    SIGNAL_FROZEN = 653, 'A signal comes, but its stamp stands still.'
+    PLACE = 654, 'The robot stands in a keep-out zone, outside of the allowed ones, or nobody knows where.'
+    PRECONDITION = 655, 'What the policy wants of a signal before this step, or else a lower argument, is not given.'
+    CLOCK = 656, 'The clock of the computer jumped.'
     # permits
     PERMIT_UNKNOWN = 660, 'There is no such permit.'
     PERMIT_EXPIRED = 661, 'The permit has outlived its time.'
@@ -76,3 +90,4 @@ class Code(IntEnum):
     REFERENCE_UNRESOLVED = 667, 'The result that an argument refers to was not recorded.'
     CONDITION_UNKNOWN = 668, 'The result that a condition asks for is missing or too old, and the plan says hold.'
     STEP_INTERRUPTED = 669, 'The gate cancelled the running step because it may not go on.'
+    POSTCONDITION = 670, 'The controller reported success, and an independent signal does not show it.'

@@ -3,22 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from gemma4_ros.core.gate.codes import Code
-from gemma4_ros.core.gate.policy import CHANNELS, ArgumentRule, Policy
-from gemma4_ros.core.gate.state import Latch, State, is_fresh
+from gemma4_ros.core.gate.conditions import conditions, signal_problem
+from gemma4_ros.core.gate.history import plan_findings, step_history_findings
+from gemma4_ros.core.gate.policy import CHANNELS, ArgumentRule, Policy, ToolRule
+from gemma4_ros.core.gate.sequences import Attempts
+from gemma4_ros.core.gate.state import State, is_fresh
 from gemma4_ros.core.gate.verdict import Deny, Hold, NeedsApproval, Verdict, worst
-from gemma4_ros.core.plan import Ref, Step
+from gemma4_ros.core.gate.zones import Point
+from gemma4_ros.core.plan import Node, Ref, Step
 from gemma4_ros.core.schemas import RISKS
 
-__all__ = ['Case', 'PermitFacts', 'conditions', 'decide', 'findings', 'permit_findings', 'step_findings']
+__all__ = [
+    'Case', 'PermitFacts', 'decide', 'findings', 'permit_findings', 'permit_step_findings', 'running_findings',
+    'step_findings',
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class PermitFacts:
-    """What a permit says, for the decision about one of its steps."""
+    """What a permit says, for the decision about one of its steps; ``states`` are those of its sequence rules."""
 
     epoch: int
     expires_s: float
@@ -26,17 +33,26 @@ class PermitFacts:
     enabled: frozenset[str] = frozenset()
     running: frozenset[str] = frozenset()
     known: bool = True
+    beside: tuple[Step, ...] = ()
+    states: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A plan before the gate: steps and recoveries, who proposed it, and whether the people it needs have agreed."""
+    """
+    A plan before the gate: steps and recoveries, who proposed it, and whether the people it needs have agreed.
+
+    ``root`` and ``attempts`` are for rules over every path; ``ends`` says where the goals of steps end, by step id.
+    """
 
     steps: tuple[Step, ...]
     proposer: str
     channel: int
     agreed: bool = False
     permit: PermitFacts | None = None
+    root: Node | None = None
+    attempts: Attempts = lambda step: (step,)
+    ends: Mapping[str, Point] = field(default_factory=dict)
 
 
 def decide(policy: Policy, state: State, plan: Case, step: Step | None, now: float) -> Verdict:
@@ -49,49 +65,26 @@ def findings(policy: Policy, state: State, plan: Case, step: Step | None, now: f
     steps = plan.steps if step is None else (step,)
     yield from conditions(policy, state, max((_tier(policy, item) for item in steps), default=0), now)
     if step is not None:
-        yield from _permit_findings(policy, state, plan.permit, step, now)
+        yield from permit_step_findings(policy, state, plan.permit, step, now)
     for item in steps:
         yield from step_findings(policy, plan, item)
+    if step is None:
+        yield from plan_findings(policy, state.past, plan.root, plan.attempts, now)
+    elif plan.permit is not None:
+        yield from _when_findings(policy, state, step, now, with_caps=True)
+        yield from step_history_findings(policy, state.past, plan.permit.states, step, plan.permit.beside, now)
 
 
-def conditions(policy: Policy, state: State, tier: int, now: float) -> Iterator[Verdict]:
-    """Yield what the moment says against steps up to this tier."""
-    if state.latch is Latch.STOPPED:
-        yield Deny(Code.STOPPED, 'state.stopped', f'stopped: {state.stop_text}; a person must reset the gate')
-    estop = state.signals.get('estop')
-    if estop is not None and estop.value is not False:
-        yield Deny(Code.ESTOP, 'policy.signals.estop', 'the emergency stop is pressed')
-    if not state.audit_ok:
-        yield Deny(Code.AUDIT, 'state.audit', 'the audit log cannot be written; free the disk')
-    if state.latch is Latch.DISARMED:
-        yield Hold(Code.DISARMED, 'state.disarmed', 'the gate is disarmed; arm it: gemma4 gate arm')
-    if state.deadman_tripped or not is_fresh(state.deadman_at_s, now, policy.deadman_lease_s):
-        what = 'has tripped; reset it' if state.deadman_tripped else 'is not running'
-        yield Hold(Code.DEADMAN, 'policy.leases.deadman', f'the deadman {what}')
-    if state.lease_lapsed:
-        yield Hold(Code.EXECUTOR_LEASE, 'policy.leases.executor', 'the executor went silent; arm again')
-    yield from _signal_findings(policy, state, tier, now)
+def running_findings(policy: Policy, state: State, step: Step, now: float) -> Iterator[Verdict]:
+    """Yield why a step that runs may not go on."""
+    yield from conditions(policy, state, _tier(policy, step), now)
+    yield from _when_findings(policy, state, step, now, with_caps=False)
 
 
-def _signal_findings(policy: Policy, state: State, tier: int, now: float) -> Iterator[Verdict]:
-    for rule in policy.signals.values():
-        if tier < rule.needed_from:
-            continue
-        value = state.signals.get(rule.name)
-        if value is None:
-            yield Hold(Code.SIGNAL_MISSING, f'policy.signals.{rule.name}', f'no {rule.name} seen on {rule.topic}')
-        elif not is_fresh(value.at_s, now, rule.max_age_s):
-            text = f'{rule.name} is {now - value.at_s:.1f} s old; at most {rule.max_age_s:g} s'
-            yield Hold(Code.SIGNAL_STALE, f'policy.signals.{rule.name}', text)
-    mode = state.signals.get('mode')
-    if mode is not None and policy.modes.get(str(mode.value), -1) < tier:
-        name = mode.value if mode.value in policy.modes else 'unknown'
-        yield Hold(Code.MODE, f'policy.modes.{name}', f'the mode {name} does not allow steps of risk {RISKS[tier]!r}')
-
-
-def _permit_findings(
+def permit_step_findings(
     policy: Policy, state: State, permit: PermitFacts | None, step: Step, now: float
 ) -> Iterator[Verdict]:
+    """Yield why a permit does not allow a step now."""
     if permit is None:
         yield Deny(Code.PERMIT_UNKNOWN, 'permit.unknown', 'no permit was given for this plan')
         return
@@ -128,7 +121,55 @@ def step_findings(policy: Policy, plan: Case, step: Step) -> Iterator[Verdict]:
         if problem:
             where = f'policy.tools.{step.tool}.args.{name}'
             yield Deny(Code.ARGUMENT_NOT_ALLOWED, where, f'{step.id}: {name} {problem}', rule.hazard)
+    yield from _trust_findings(policy, plan, step, rule)
+    yield from _end_findings(policy, plan, step)
     yield from _approval_findings(policy, plan, step, rule.tier, rule.hazard)
+
+
+def _trust_findings(policy: Policy, plan: Case, step: Step, rule: ToolRule) -> Iterator[Verdict]:
+    """Hold results that arguments refer to against the labels that the policy takes there."""
+    tools = {item.id: item.tool for item in plan.steps}
+    for name, value in step.args.items():
+        if not isinstance(value, Ref):
+            continue
+        giver = policy.tools.get(tools.get(value.step, ''))
+        label = giver.trust if giver is not None else ''
+        if not label or name not in rule.args or label not in rule.args[name].sources:
+            text = f'{step.id}: {name} may not come from {value} (trust {label or "none"!r})'
+            yield Deny(Code.UNTRUSTED, f'policy.tools.{step.tool}.args.{name}', text, rule.hazard)
+
+
+def _end_findings(policy: Policy, plan: Case, step: Step) -> Iterator[Verdict]:
+    end = plan.ends.get(step.id)
+    if end is None or policy.zones is None:
+        return
+    problem, area = policy.zones.problem(end)
+    if problem:
+        where, hazard = ('policy.zones', '') if area is None else (f'policy.zones.areas.{area.name}', area.hazard)
+        yield Deny(Code.ZONE, where, f'{step.id} ends wrong: {problem}', hazard)
+
+
+def _when_findings(policy: Policy, state: State, step: Step, now: float, *, with_caps: bool) -> Iterator[Verdict]:
+    rule = policy.tools.get(step.tool)
+    for when in rule.when if rule is not None else ():
+        if when.caps and not with_caps:
+            continue
+        stale = signal_problem(policy.signals[when.test.signal], state, now)
+        value = state.signals.get(when.test.signal)
+        if stale is None and value is not None and when.test.holds(value.value):
+            continue
+        over = [name for name, cap in when.caps.items() if not _is_at_most(step.args.get(name), cap)]
+        if when.caps and not over:
+            continue
+        shown = stale.text if stale is not None else f'{when.test.signal} is {value and value.value!a}'
+        text = f'{step.id}: {shown}' + (
+            f', so {", ".join(f"{n} is at most {when.caps[n]:g}" for n in over)}' if over else ''
+        )
+        yield Hold(Code.PRECONDITION, f'policy.tools.{step.tool}.when', text, rule.hazard if rule is not None else '')
+
+
+def _is_at_most(value: object, cap: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and value <= cap
 
 
 def _approval_findings(policy: Policy, plan: Case, step: Step, tier: int, hazard: str) -> Iterator[Verdict]:
@@ -139,11 +180,11 @@ def _approval_findings(policy: Policy, plan: Case, step: Step, tier: int, hazard
     if plan.agreed or not (need.confirm or need.people):
         return
     code = Code.NEEDS_APPROVAL if need.people else Code.NEEDS_CONFIRMATION
-    who = f'{need.people} other people' if need.people else plan.proposer
+    others = f'{need.people} other people' + (f' ({need.role})' if need.role else '')
+    who = others if need.people else plan.proposer
     text = f'{step.id}: a step of risk {RISKS[tier]!r}, proposed by {CHANNELS[plan.channel]}, wants the yes of {who}'
-    yield NeedsApproval(
-        code, f'policy.approvals.{RISKS[tier]}.{CHANNELS[plan.channel]}', text, hazard, need.confirm, need.people
-    )
+    where = f'policy.approvals.{RISKS[tier]}.{CHANNELS[plan.channel]}'
+    yield NeedsApproval(code, where, text, hazard, need.confirm, need.people, frozenset({need.role} - {''}))
 
 
 def _outside(rule: ArgumentRule, value: object) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from gemma4_ros.core.gate.approvals import check_person
 from gemma4_ros.core.gate.bind import Catalogue, check_binding, recoveries
-from gemma4_ros.core.gate.decide import Case, conditions, step_findings
+from gemma4_ros.core.gate.conditions import conditions
+from gemma4_ros.core.gate.decide import Case, step_findings
 from gemma4_ros.core.gate.decode import decode
 from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.state import State

@@ -9,12 +9,16 @@ from typing import Any, Protocol
 
 from gemma4_ros.core.gate.approvals import check_person
 from gemma4_ros.core.gate.codes import Code
-from gemma4_ros.core.gate.decide import conditions
+from gemma4_ros.core.gate.conditions import conditions
 from gemma4_ros.core.gate.policy import Policy
-from gemma4_ros.core.gate.state import Latch, State, Value, is_fresh
+from gemma4_ros.core.gate.state import Latch, Lock, State, Value, is_fresh
 from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, Refused, Verdict, refuse
+from gemma4_ros.core.gate.zones import Point
 
 __all__ = ['Journal', 'Moment']
+
+CLOCK_JUMP_S = 1.0
+MAX_LOCKS = 64
 
 
 class Journal(Protocol):
@@ -43,6 +47,9 @@ class Moment:
     def __init__(self, policy: Policy, journal: Journal, on_epoch: Callable[[], None]) -> None:
         self.policy, self.state = policy, State()
         self._journal, self._on_epoch = journal, on_epoch
+        self._stamps: dict[str, float] = {}
+        self._wall_offset_s: float | None = None
+        self._jump_s = 0.0
 
     def note(self, kind: str, now: float, verdict: Verdict, **data: Any) -> None:
         """Journal something with the verdict that belongs to it."""
@@ -51,7 +58,8 @@ class Moment:
 
     def inputs(self, now: float) -> dict[str, list[object]]:
         """Return every signal with its age in s, for the journal."""
-        return {name: [value.value, round(now - value.at_s, 3)] for name, value in self.state.signals.items()}
+        shown = {name: (_plain(value.value), now - value.at_s) for name, value in self.state.signals.items()}
+        return {name: [value, round(age_s, 3)] for name, (value, age_s) in shown.items()}
 
     def stop(self, code: Code, text: str, now: float) -> bool:
         """Latch a stop; everything dies. Return whether this was the one that stopped."""
@@ -62,15 +70,74 @@ class Moment:
         self.note('stop', now, Deny(code, 'state.stopped', ascii(text)[1:-1][:200]), first=first)
         return first
 
-    def signal(self, name: str, value: str | bool | None, now: float) -> None:
-        """Take a signal of the robot, with the steady time of its receipt."""
+    def signal(
+        self, name: str, value: str | bool | float | Point | None, now: float, stamp_s: float | None = None
+    ) -> None:
+        """Take a signal of the robot, with the steady time of its receipt and, where it has one, its own stamp."""
         before = self.state.signals.get(name)
-        self.state = replace(self.state, signals={**self.state.signals, name: Value(value, now)})
+        last_s = self._stamps.get(name)
+        moved_at_s = now if before is None or stamp_s is None else before.moved_at_s
+        if stamp_s is not None and (last_s is None or stamp_s > last_s or stamp_s < last_s - CLOCK_JUMP_S):
+            self._stamps[name], moved_at_s = stamp_s, now
+        self.state = replace(self.state, signals={**self.state.signals, name: Value(value, now, moved_at_s)})
         if name == 'estop' and value is not False and self.state.latch is not Latch.STOPPED:
             self.stop(Code.ESTOP, 'the emergency stop was pressed', now)
         if name == 'mode' and before is not None and before.value != value:
             self._raise_epoch()
             self.note('mode', now, Allow(), before=str(before.value)[:32], after=str(value)[:32])
+
+    def alive(self, name: str, now: float) -> None:
+        """Learn that the publisher of a signal lives, though it says nothing new."""
+        value = self.state.signals.get(name)
+        if value is not None:
+            self.state = replace(self.state, signals={**self.state.signals, name: replace(value, at_s=now)})
+
+    def clock(self, wall_offset_s: float, now: float) -> bool:
+        """
+        Compare wall and steady clock; a jump of over a second raises the epoch. Return whether there was one.
+
+        Parameters
+        ----------
+        wall_offset_s : float
+            Wall minus steady time, both read at once; a jump counts when two calls in a row see it, as a process that
+            got no time between its two readings sees one that is none.
+        now : float
+            Steady time, s.
+
+        """
+        if self._wall_offset_s is None:
+            self._wall_offset_s = wall_offset_s
+        jump_s, before_s = wall_offset_s - self._wall_offset_s, self._jump_s
+        self._jump_s = jump_s if abs(jump_s) > CLOCK_JUMP_S else 0.0
+        if not self._jump_s or abs(jump_s - before_s) > CLOCK_JUMP_S:
+            return False
+        self._wall_offset_s, self._jump_s = wall_offset_s, 0.0
+        self._raise_epoch()
+        self.note('clock', now, Deny(Code.CLOCK, 'state.clock', f'the clock jumped by {jump_s:.1f} s'))
+        return True
+
+    def restore(self, locks: tuple[Lock, ...], expires_s: float) -> None:
+        """Take what outlived the last start: lock-outs; and when the policy expires, s of the steady clock."""
+        self.state = replace(self.state, locks=locks, expires_s=expires_s)
+
+    def lock(self, person: str, reason: str, now: float) -> None:
+        """Put a person's lock on: nothing moves until the same person takes it off."""
+        check_person(person)
+        locks = tuple(lock for lock in self.state.locks if lock.person != person)
+        self._require(len(locks) < MAX_LOCKS, f'{MAX_LOCKS} locks are on already')
+        self._set_locks((*locks, Lock(person, ascii(reason)[1:-1][:200])), person, now)
+
+    def unlock(self, person: str, now: float) -> None:
+        """Take the own lock off."""
+        locks = tuple(lock for lock in self.state.locks if lock.person != person)
+        held = ', '.join(lock.person for lock in self.state.locks) or 'nobody'
+        self._require(locks != self.state.locks, f'no lock of {ascii(person)[1:-1]} is on; locks are on of {held}')
+        self._set_locks(locks, person, now)
+
+    def _set_locks(self, locks: tuple[Lock, ...], person: str, now: float) -> None:
+        self.state = replace(self.state, locks=locks)
+        self._raise_epoch()
+        self.note('lockout', now, Allow(), person=person, locks=[[lock.person, lock.reason] for lock in locks])
 
     def deadman(self, now: float, tripped: bool | None = None) -> None:
         """Take a sign of life of the deadman, or (``tripped``) its own state."""
@@ -142,3 +209,7 @@ class Moment:
     def _raise_epoch(self) -> None:
         self.state = replace(self.state, epoch=self.state.epoch + 1)
         self._on_epoch()
+
+
+def _plain(value: object) -> object:
+    return [value.x, value.y, value.frame] if isinstance(value, Point) else value

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -12,22 +13,35 @@ from gemma4_ros.core.gate.approvals import Answer, Approvals, Request, check_per
 from gemma4_ros.core.gate.automaton import Automaton, Outcome
 from gemma4_ros.core.gate.bind import Catalogue, Result, check_binding, goal_of, recoveries, resolve
 from gemma4_ros.core.gate.codes import Code
-from gemma4_ros.core.gate.decide import Case, PermitFacts, conditions, decide, permit_findings, step_findings
+from gemma4_ros.core.gate.conditions import conditions
+from gemma4_ros.core.gate.decide import (
+    Case,
+    PermitFacts,
+    decide,
+    permit_findings,
+    permit_step_findings,
+    running_findings,
+    step_findings,
+)
 from gemma4_ros.core.gate.decode import decode
 from gemma4_ros.core.gate.evaluate import evaluate
+from gemma4_ros.core.gate.history import after_asking, after_result, after_sending, rate_findings
 from gemma4_ros.core.gate.moment import Journal, Moment
 from gemma4_ros.core.gate.permits import Candidate, Permit, Permits, Ticket
 from gemma4_ros.core.gate.policy import Policy
-from gemma4_ros.core.gate.rendering import MAX_RENDERING, render
-from gemma4_ros.core.gate.state import Latch, State, is_fresh
+from gemma4_ros.core.gate.rendering import MAX_RENDERING, changed_lines, render
+from gemma4_ros.core.gate.signing import sha256 as sha256_of
+from gemma4_ros.core.gate.state import Latch, Past, State, is_fresh
 from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, Refused, Verdict, demand, refuse, worst
-from gemma4_ros.core.plan import If, Scalar, Step, walk
+from gemma4_ros.core.gate.zones import Point, end_of
+from gemma4_ros.core.plan import If, Plan, Ref, Scalar, Step, walk
 
 __all__ = ['Admission', 'Monitor', 'View']
 
 
 T = TypeVar('T')
 STARVED_S = 0.25
+KEPT_RENDERINGS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,7 @@ class View:
     verdict: Verdict
     permit_id: str = ''
     plan_sha256: str = ''
+    locked_by: tuple[str, ...] = ()
 
 
 class Monitor:
@@ -77,11 +92,13 @@ class Monitor:
         self.moment = Moment(policy, journal, self._on_epoch)
         self._closed_requests: list[Request] = []
         self._new_id = new_id
-        self._permits, self._approvals = Permits(), Approvals()
+        self._permits, self._approvals = Permits(), Approvals(policy.people)
         self._retries = {tool.name: (tool.retry_times, tool.recover) for tool in catalogue.toolset.tools.values()}
         self._last_tick_s: float | None = None
         hashes = (policy.sha256, catalogue.world_sha256, catalogue.tools_sha256)
         self._hashes = dict(zip(('policy', 'world', 'tools'), hashes, strict=True))
+        self._signed = {**self._hashes, 'boot': boot_id}
+        self._agreed: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
@@ -93,25 +110,47 @@ class Monitor:
         """Judge the bytes of a plan. When its record is durable, `issue` or `ask` may follow."""
         sha256 = hashlib.sha256(raw).hexdigest()
         admission = self._guarded(lambda: self._admit(raw, sha256, proposer, channel, now), now)
+        self._remember(after_asking(self.state.past, proposer, now))
         admission = admission if isinstance(admission, Admission) else Admission(admission, sha256)
         asked = {'plan': sha256, 'proposer': proposer[:64], 'channel': channel, 'bytes': len(raw)}
         self.moment.note('admit', now, admission.verdict, **asked, inputs=self.moment.inputs(now))
         return admission
 
     def _admit(self, raw: bytes, sha256: str, proposer: str, channel: int, now: float) -> Admission:
+        demand(worst(rate_findings(self.policy, self.state.past, proposer, now)))  # first: a flood is to cost little
         plan = decode(raw)
         check_binding(plan, self.catalogue)
         check_person(proposer)
-        steps = (*plan.steps(), *recoveries(plan, self.catalogue.toolset))
-        case = Case(steps, proposer, channel)
+        case = self._case(plan, proposer, channel)
         verdict = worst([decide(self.policy, self.state, case, None, now), *self._busy()])
         rendering = render(plan, self.catalogue.toolset)
         if isinstance(verdict, NeedsApproval) and len(rendering.encode()) > MAX_RENDERING:
             verdict = Deny(Code.RENDERING_TOO_LONG, 'admission.rendering', Code.RENDERING_TOO_LONG.meaning)
         each = tuple((step.id, worst(step_findings(self.policy, case, step))) for step in plan.steps())
         may_follow = isinstance(verdict, Allow | NeedsApproval)
-        candidate = Candidate(raw, sha256, plan, case, self.state.epoch, rendering) if may_follow else None
+        goals = sha256_of(repr([self._goal_text(step) for step in case.steps])) if may_follow else ''
+        candidate = Candidate(raw, sha256, plan, case, self.state.epoch, rendering, goals) if may_follow else None
         return Admission(verdict, sha256, each, rendering[:MAX_RENDERING], candidate)
+
+    def _case(self, plan: Plan, proposer: str, channel: int) -> Case:
+        steps = (*plan.steps(), *recoveries(plan, self.catalogue.toolset))
+        ends = {step.id: end for step in steps if (end := self._end(step)) is not None}
+        return Case(steps, proposer, channel, root=plan.root, attempts=self._attempts, ends=ends)
+
+    def _attempts(self, step: Step) -> tuple[Step, ...]:
+        times, recover = self._retries[step.tool]
+        between = tuple(Step(f'{step.id}/recover/{name}', name, {}) for name in recover)
+        return (step, *((*between, step) * times))
+
+    def _end(self, step: Step) -> Point | None:
+        rule = self.policy.tools.get(step.tool)
+        if rule is None or not rule.ends_at or any(isinstance(value, Ref) for value in step.args.values()):
+            return None
+        return end_of(goal_of(step, self.catalogue), rule.ends_at)
+
+    def _goal_text(self, step: Step) -> str:
+        has_refs = any(isinstance(value, Ref) for value in step.args.values())
+        return f'{step.id} {step}' if has_refs else f'{step.id} {goal_of(step, self.catalogue)}'
 
     def _busy(self) -> list[Verdict]:
         permit = self._permits.live
@@ -155,10 +194,15 @@ class Monitor:
     def ask(self, candidate: Candidate, needs: NeedsApproval, now: float) -> tuple[Request, list[Request]]:
         """Open a request for people; also return the requests that it closed."""
         expires_s = now + self.policy.approval_ttl_s
-        request = Request(self._new_id(), candidate, needs.confirm, needs.people, expires_s)
+        wanted = (needs.confirm, needs.people, expires_s, needs.roles, self._signed)
+        request = Request(self._new_id(), candidate, *wanted)
         pushed = self._approvals.open(request)
         self.moment.note('ask', now, needs, approval=request.id, plan=candidate.sha256)
         return request, pushed
+
+    def changed_lines(self, rendering: str) -> tuple[int, ...]:
+        """Return the lines (from 0) that the most similar plan that people agreed to did not have."""
+        return changed_lines(rendering, self._agreed)
 
     def answer(self, answer: Answer, now: float) -> Request:
         """Take a person's answer; a no closes the request. A complete one goes to `grant` when it is on record."""
@@ -178,6 +222,7 @@ class Monitor:
         self._approvals.find(request.id, now)
         permit = self.issue(replace(request.candidate, case=replace(request.candidate.case, agreed=True)), now)
         self._approvals.close(request.id)
+        self._agreed = (*self._agreed, request.candidate.rendering)[-KEPT_RENDERINGS:]
         return permit
 
     # steps -----------------------------------------------------------------------------------------------------------
@@ -194,36 +239,59 @@ class Monitor:
     def _authorise(self, permit_id: str, step_id: str, now: float) -> Ticket:
         permit = self._permit(permit_id)
         step = next((item for item in permit.candidate.case.steps if item.id == step_id), Step(step_id, '', {}))
-        demand(self._judge(permit, permit.facts(step_id), step, now))
+        facts = permit.facts(step_id)
+        demand(worst(permit_step_findings(self.policy, self.state, facts, step, now)))
         step = resolve(step, permit.results)
         goal = goal_of(step, self.catalogue)
-        ticket = Ticket(permit_id, step, self.policy.tools[step.tool].tier, goal)
-        demand(worst(step_findings(self.policy, replace(permit.candidate.case, agreed=True), step)))
+        demand(self._judge(permit, facts, step, now))
+        ticket = Ticket(permit_id, step, goal, self._end(step))
         permit.begin(ticket)
         return ticket
 
     def confirm(self, ticket: Ticket, now: float) -> None:
         """Look at the state once more, after the record became durable; else raise Refused and withdraw the step."""
         permit = self._permit(ticket.permit_id)
-        only = frozenset({ticket.step.id})
-        facts = PermitFacts(permit.epoch, permit.expires_s, permit.dead, enabled=only)
+        only, facts = frozenset({ticket.step.id}), permit.facts(ticket.step.id)
+        beside = tuple(step for step in facts.beside if step is not ticket.step)
+        facts = replace(facts, enabled=only, running=frozenset(), beside=beside)
         verdict = self._guarded(lambda: self._judge(permit, facts, ticket.step, now), now)
-        if not isinstance(verdict, Allow):
+        if isinstance(verdict, Allow):
+            past, permit.states = after_sending(self.policy, self.state.past, permit.states, ticket.step, now)
+            self._remember(past)
+        else:
             permit.end(ticket, Outcome.WITHDRAWN)
             self.moment.note('withdraw', now, verdict, permit=permit.id, step=ticket.step.id)
             raise Refused(verdict)
 
     def _judge(self, permit: Permit, facts: PermitFacts, step: Step, now: float) -> Verdict:
         # people agreed to the whole plan before its permit was given
-        case = replace(permit.candidate.case, agreed=True, permit=facts)
+        end = self._end(step)
+        ends = {} if end is None else {step.id: end}
+        case = replace(permit.candidate.case, agreed=True, permit=facts, ends=ends)
         return decide(self.policy, self.state, case, step, now)
+
+    def _remember(self, past: Past) -> None:
+        self.moment.state = replace(self.state, past=past)
 
     def must_end(self, ticket: Ticket, now: float) -> Verdict | None:
         """Say why a running step may not go on, or None."""
         permit = self._permits.find(ticket.permit_id)
         if permit is None or permit.dead is not Code.NONE or permit.epoch != self.state.epoch:
             return Deny(Code.STEP_INTERRUPTED, 'permit.dead', self.view(now).verdict.text or 'the permit is dead')
-        return next(iter(conditions(self.policy, self.state, ticket.tier, now)), None)
+        return next(running_findings(self.policy, self.state, ticket.step, now), None)
+
+    def post_problem(self, ticket: Ticket, since_s: float) -> str:
+        """Say what an independent signal does not show yet of a step that ended at ``since_s``; empty: all is shown."""
+        post = self.policy.tools[ticket.step.tool].post
+        if post is None:
+            return ''
+        value = self.state.signals.get(post.test.signal)
+        if value is None or value.at_s <= since_s:
+            return f'no new {post.test.signal} after the step'
+        if ticket.end is None or not post.near_end_m < math.inf:
+            return '' if post.test.holds(value.value) else f'{post.test.signal} is {value.value!a}'
+        away_m = value.value.distance(ticket.end) if isinstance(value.value, Point) else math.inf
+        return '' if away_m <= post.near_end_m else f'{post.test.signal} is {away_m:.2f} m from the goal'
 
     def finish(self, ticket: Ticket, succeeded: bool, values: Mapping[str, Scalar], now: float, text: str = '') -> None:
         """Record how a step that was sent has ended."""
@@ -231,6 +299,7 @@ class Monitor:
         if permit is not None:
             outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
             permit.end(ticket, outcome, Result(dict(values), now))
+            self._remember(after_result(self.policy, self.state.past, ticket.step.tool, values, now))
         ended = {'permit': ticket.permit_id, 'step': ticket.step.id, 'ok': succeeded, 'text': text[:200]}
         self.moment.note('result', now, Allow(), **ended, returns=dict(values))
 
@@ -261,10 +330,20 @@ class Monitor:
         self._last_tick_s = None if starved else now
         if not starved:
             self.moment.check_deadman(now)
+        self._check_due(now)
         permit = self._permits.live
         if permit is not None:
             self._check_permit(permit, starved, now)
         return self._approvals.expired(now)
+
+    def _check_due(self, now: float) -> None:
+        """Stop where what had to follow did not follow in time; forget it where a person has taken over."""
+        due_s = self.state.past.due_s
+        late = next((name for name, at_s in due_s.items() if now > at_s), None)
+        if late is not None and self.state.latch is Latch.ARMED:
+            self.moment.stop(Code.SEQUENCE, f'{late}: what had to follow did not follow in time', now)
+        if due_s and self.state.latch is not Latch.ARMED:
+            self._remember(replace(self.state.past, due_s={}))
 
     def take_closed_requests(self) -> list[Request]:
         """Return, once, the requests that a rise of the epoch closed."""
@@ -308,6 +387,5 @@ class Monitor:
         number = int(self.state.latch)
         if self.state.latch is Latch.ARMED:
             number = 3 if not isinstance(reason, Allow) else 2 if permit is not None and permit.is_started else 1
-        if permit is None:
-            return View(number, self.state.epoch, shown, reason)
-        return View(number, self.state.epoch, shown, reason, permit.id, permit.candidate.sha256)
+        ids = ('', '') if permit is None else (permit.id, permit.candidate.sha256)
+        return View(number, self.state.epoch, shown, reason, *ids, tuple(lock.person for lock in self.state.locks))

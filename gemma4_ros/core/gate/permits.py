@@ -12,6 +12,7 @@ from gemma4_ros.core.gate.automaton import Automaton, Outcome, Progress
 from gemma4_ros.core.gate.bind import Result
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.decide import Case, PermitFacts
+from gemma4_ros.core.gate.zones import Point
 from gemma4_ros.core.plan import Plan, Step
 
 __all__ = ['Candidate', 'Permit', 'Permits', 'Ticket']
@@ -29,6 +30,7 @@ class Candidate:
     case: Case
     epoch: int
     rendering: str
+    goals_sha256: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Ticket:
 
     permit_id: str
     step: Step
-    tier: int
     goal: Mapping[str, Any]
+    end: Point | None = None
 
 
 @dataclass(slots=True)
@@ -55,13 +57,16 @@ class Permit:
     results: dict[str, Result] = field(default_factory=dict)
     running: dict[str, Ticket] = field(default_factory=dict)
     is_started: bool = False
+    states: dict[str, int] = field(default_factory=dict)
     dead: Code = Code.NONE
 
     def facts(self, step_id: str) -> PermitFacts:
         """Return what decisions about a step look at."""
         enabled = self.automaton.enabled(self.progress)
         known = self.automaton.knows(step_id)
-        return PermitFacts(self.epoch, self.expires_s, self.dead, enabled, frozenset(self.running), known)
+        running = {step_id: ticket.step for step_id, ticket in self.running.items()}
+        lives = (self.epoch, self.expires_s, self.dead)
+        return PermitFacts(*lives, enabled, frozenset(running), known, tuple(running.values()), self.states)
 
     def begin(self, ticket: Ticket) -> None:
         """Reserve the step: from here on it is running."""

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy: what a person allowed, loaded strictly and held against the tools that it speaks of."""
+"""The policy: what a person allowed, as values. `policy_file` reads it from YAML."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from gemma4_ros.core import documents
-from gemma4_ros.core.errors import PolicyError
-from gemma4_ros.core.schemas import POLICY, RISKS
-from gemma4_ros.core.strict_yaml import Document
-from gemma4_ros.core.tools import Tool, Toolset
+from gemma4_ros.core.gate.zones import Zones
+from gemma4_ros.core.plan import Step
+from gemma4_ros.core.schemas import RISKS
 
-__all__ = ['CHANNELS', 'Approval', 'ArgumentRule', 'Policy', 'SignalRule', 'ToolRule', 'load_policy', 'tier_of']
+__all__ = [
+    'CHANNELS', 'MOTION', 'Approval', 'ArgumentRule', 'Event', 'Limit', 'Person', 'Policy', 'Post', 'SequenceRule',
+    'SignalRule', 'Test', 'ToolRule', 'When', 'tier_of',
+]  # fmt: skip
 
 CHANNELS = ('typed', 'speech')  # the SOURCE_* of Utterance.msg, in order
+MOTION = 2  # the tier from which on something moves
 
 
 def tier_of(risk: str) -> int:
@@ -27,7 +27,12 @@ def tier_of(risk: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class SignalRule:
-    """A signal of the robot; steps of tier ``needed_from`` and above want it younger than ``max_age_s``."""
+    """
+    A signal of the robot; steps of tier ``needed_from`` and above want it fresh.
+
+    Fresh by ``age``: a message within ``max_age_s``, and its stamp moved within ``frozen_after_s``. By ``liveliness``:
+    its publisher renewed its lease of ``max_age_s``. ``publishers``: the only nodes that it is taken from; empty: all.
+    """
 
     name: str
     topic: str
@@ -35,35 +40,129 @@ class SignalRule:
     field: str
     max_age_s: float
     needed_from: int
+    fresh_by: str = 'age'
+    frozen_after_s: float = math.inf
+    publishers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """What a signal must be: equal to ``equals``, or between ``low`` and ``high``."""
+
+    signal: str
+    equals: str | bool | None = None
+    low: float = -math.inf
+    high: float = math.inf
+
+    def holds(self, value: object) -> bool:
+        """Say whether a value passes; one of another type, or none, does not."""
+        if self.equals is not None:
+            return type(value) is type(self.equals) and value == self.equals
+        return isinstance(value, float) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A precondition: the test holds, or else (where there are caps) arguments stay at or below their cap."""
+
+    test: Test
+    caps: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What an independent signal must show within ``within_s`` after a success: the test, or a pose near the goal's."""
+
+    test: Test
+    near_end_m: float
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``most`` of an argument or result ``of`` (empty: of uses) within ``within_s``."""
+
+    of: str
+    most: float
+    within_s: float
+    is_rate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ArgumentRule:
-    """What one argument may be: among ``allow`` (None: all), not among ``deny``, between ``low`` and ``high``."""
+    """
+    What one argument may be: among ``allow`` (None: all), not among ``deny``, between ``low`` and ``high``.
+
+    ``sources``: labels of the results that it may be taken from; empty: only what stands in the plan itself.
+    """
 
     allow: frozenset[str] | None
     deny: frozenset[str]
     low: float
     high: float
     unit: str
+    sources: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRule:
-    """A tool that may be used, with its tier and the hazard that it brings."""
+    """A tool that may be used, with its tier and the hazard that it brings; ``trust`` labels what it returns."""
 
     name: str
     tier: int
     hazard: str
     args: Mapping[str, ArgumentRule]
+    trust: str = ''
+    ends_at: str = ''
+    when: tuple[When, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    at_once: int = 256
+    post: Post | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The dispatch of a tool, with these arguments if any are given."""
+
+    tool: str
+    args: Mapping[str, str | float | bool] = field(default_factory=dict)
+
+    def matches(self, step: Step) -> bool:
+        """Say whether a step is this event; an argument that is not known yet may be anything."""
+        given = ((step.args.get(name), value) for name, value in self.args.items())
+        return step.tool == self.tool and all(not isinstance(have, str | float | int) or have == v for have, v in given)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRule:
+    """A rule over the order of events; see `sequences`."""
+
+    name: str
+    kind: str
+    first: Event
+    then: Event | None
+    times: int
+    within_s: float
+    is_session: bool
+    hazard: str
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Who must agree: the proposer confirms what is read back, ``people`` distinct others approve."""
+    """Who must agree: the proposer confirms what is read back, ``people`` distinct others (of ``role``) approve."""
 
     confirm: bool
     people: int
+    role: str = ''
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person's Ed25519 public key (32 bytes) and roles."""
+
+    name: str
+    key: bytes
+    roles: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,74 +182,9 @@ class Policy:
     start_within_s: float
     executor_lease_s: float
     deadman_lease_s: float
-
-
-def load_policy(text: str, source: str, toolset: Toolset) -> Policy:
-    """Build a policy from YAML; raise PolicyError with file, line, path, what is wrong and the nearest right name."""
-    document = documents.load(text, source, POLICY, PolicyError)
-    raw: dict[str, Any] = document.root
-    tools = {name: _tool(document, name, item, toolset) for name, item in raw['tools'].items()}
-    for name, item in raw['signals'].items():
-        if name in ('mode', 'estop') and 'field' not in item:
-            raise PolicyError(f"{document.at(('signals', name))}: 'field' is missing; the gate needs its value")
-    approvals = {
-        (tier_of(risk), channel): Approval(**raw['approvals'][risk][channel]) for risk in RISKS for channel in CHANNELS
-    }
-    return Policy(
-        name=raw['name'],
-        version=raw['version'],
-        sha256=hashlib.sha256(text.encode('utf-8')).hexdigest(),
-        hazards=raw['hazards'],
-        signals={name: _signal(name, item) for name, item in raw['signals'].items()},
-        modes={name: tier_of(risk) for name, risk in raw['modes'].items()},
-        tools=tools,
-        approvals=approvals,
-        approval_ttl_s=float(raw['approvals']['time_to_live_s']),
-        permit_ttl_s=float(raw['permit']['time_to_live_s']),
-        start_within_s=float(raw['permit']['start_within_s']),
-        executor_lease_s=float(raw['leases']['executor_s']),
-        deadman_lease_s=float(raw['leases']['deadman_s']),
-    )
-
-
-def _signal(name: str, item: dict[str, Any]) -> SignalRule:
-    tier = tier_of(item['needed_from'])
-    return SignalRule(name, item['topic'], item['type'], item.get('field', ''), float(item['max_age_s']), tier)
-
-
-def _tool(document: Document, name: str, item: dict[str, Any], toolset: Toolset) -> ToolRule:
-    where = document.at(('tools', name))
-    tool = toolset.tools.get(name)
-    if tool is None:
-        raise PolicyError(f'{where}: unknown tool {name!r}{documents.suggest(name, list(toolset.tools))}')
-    hazard = item.get('hazard', '')
-    hazards = list(document.root['hazards'])
-    if hazard and hazard not in hazards:
-        raise PolicyError(f'{where}: unknown hazard {hazard!r}{documents.suggest(hazard, hazards)}')
-    if tier_of(item['risk']) < tier_of(tool.risk):
-        raise PolicyError(f'{where}: {item["risk"]!r} is below {tool.risk!r} of the tools file')
-    if tier_of(item['risk']) >= 2 and not hazard:
-        raise PolicyError(f"{where}: 'hazard' is missing; a risk of {item['risk']!r} has a hazard")
-    args = {key: _argument(document, tool, key, rule) for key, rule in item.get('args', {}).items()}
-    return ToolRule(name, tier_of(item['risk']), hazard, args)
-
-
-def _argument(document: Document, tool: Tool, name: str, item: dict[str, Any]) -> ArgumentRule:
-    where = document.at(('tools', tool.name, 'args', name))
-    arg = tool.args.get(name)
-    if arg is None:
-        raise PolicyError(f'{where}: {tool.name} takes no such argument{documents.suggest(name, list(tool.args))}')
-    numeric = arg.type in ('number', 'integer')
-    wrong = {'allow', 'deny'} & set(item) if numeric else {'min', 'max', 'unit'} & set(item)
-    if wrong or arg.type == 'boolean' or not item:
-        raise PolicyError(f'{where}: names take allow or deny, numbers take min, max and unit')
-    if numeric and item.get('unit') != arg.unit:
-        raise PolicyError(f'{where}: the unit is {item.get("unit")!r}; the tool wants {arg.unit!r}')
-    for value in (*item.get('allow', ()), *item.get('deny', ())):
-        if value not in arg.values:
-            raise PolicyError(f'{where}: unknown {value!r}{documents.suggest(value, list(arg.values))}')
-    low, high = float(item.get('min', -math.inf)), float(item.get('max', math.inf))
-    if max(low, arg.low) > min(high, arg.high):
-        raise PolicyError(f'{where}: nothing between {low} and {high} {arg.unit} fits the tool')
-    allow = frozenset(item['allow']) if 'allow' in item else None
-    return ArgumentRule(allow, frozenset(item.get('deny', ())), low, high, item.get('unit', ''))
+    zones: Zones | None = None
+    sequences: tuple[SequenceRule, ...] = ()
+    people: Mapping[str, Person] = field(default_factory=dict)
+    plans_per_minute: float = math.inf
+    plans_per_person: float = math.inf
+    expires: str = ''

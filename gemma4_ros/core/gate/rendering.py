@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import difflib
+
 from gemma4_ros.core.plan import Condition, Fallback, If, Node, Parallel, Plan, Ref, Repeat, Step
 from gemma4_ros.core.tools import Toolset
 
-__all__ = ['MAX_RENDERING', 'render']
+__all__ = ['MAX_RENDERING', 'changed_lines', 'render']
 
 MAX_RENDERING = 8192
 
@@ -17,6 +19,17 @@ def render(plan: Plan, toolset: Toolset) -> str:
     numbers: dict[str, int] = {}
     _lines(plan.root, 0, toolset, lines, numbers, is_alone=True)
     return '\n'.join(lines)
+
+
+def changed_lines(rendering: str, earlier: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the lines (from 0) that the most similar earlier rendering does not have; none without an earlier one."""
+    lines = rendering.split('\n')
+    matchers = [difflib.SequenceMatcher(None, old.split('\n'), lines, autojunk=False) for old in earlier]
+    if not matchers:
+        return ()
+    nearest = max(reversed(matchers), key=lambda matcher: matcher.ratio())
+    same = {line for block in nearest.get_matching_blocks() for line in range(block.b, block.b + block.size)}
+    return tuple(line for line in range(len(lines)) if line not in same)
 
 
 def _lines(

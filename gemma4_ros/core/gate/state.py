@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from gemma4_ros.core.gate.codes import Code
+from gemma4_ros.core.gate.zones import Point
 
-__all__ = ['Latch', 'State', 'Value', 'is_fresh']
+__all__ = ['Latch', 'Lock', 'Past', 'State', 'Use', 'Value', 'is_fresh']
 
 
 class Latch(IntEnum):
@@ -22,10 +24,38 @@ class Latch(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A signal's last value and when it came, s of the steady clock."""
+    """A signal's last value, when it came, and when its stamp last moved (None: with it), s of the steady clock."""
 
-    value: str | bool | None
+    value: str | bool | float | Point | None
     at_s: float
+    moved_at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A software lock-out: while a person's lock is on, nothing moves."""
+
+    person: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A step that was sent: its tool, when, and the numbers of its arguments and results."""
+
+    tool: str
+    at_s: float
+    amounts: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was sent and asked since the gate started, as far as limits, sequences and rates look back."""
+
+    uses: tuple[Use, ...] = ()
+    states: Mapping[str, int] = field(default_factory=dict)
+    due_s: Mapping[str, float] = field(default_factory=dict)
+    plans: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +72,9 @@ class State:
     audit_ok: bool = True
     stop_code: Code = Code.STOPPED
     stop_text: str = ''
+    locks: tuple[Lock, ...] = ()
+    expires_s: float = math.inf
+    past: Past = field(default_factory=Past)
 
 
 def is_fresh(at_s: float | None, now: float, limit_s: float) -> bool:

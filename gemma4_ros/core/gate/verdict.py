@@ -46,12 +46,13 @@ class Hold(Verdict):
 
 @dataclass(frozen=True, slots=True)
 class NeedsApproval(Verdict):
-    """People are asked: the proposer confirms, ``people`` distinct others approve."""
+    """People are asked: the proposer confirms, ``people`` distinct others who have all ``roles`` approve."""
 
     decision: ClassVar[int] = 2
     name: ClassVar[str] = 'needs_approval'
     confirm: bool = False
     people: int = 0
+    roles: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 def _stricter(one: NeedsApproval, two: NeedsApproval) -> NeedsApproval:
     lead = two if two.people > one.people else one
     confirm, people = one.confirm or two.confirm, max(one.people, two.people)
-    return NeedsApproval(lead.code, lead.rule, lead.text, lead.hazard, confirm, people)
+    return NeedsApproval(lead.code, lead.rule, lead.text, lead.hazard, confirm, people, one.roles | two.roles)
 
 
 class Refused(GateError):

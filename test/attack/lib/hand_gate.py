@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,7 @@ class HandGate:
         self.records: list[tuple[str, Mapping[str, Any]]] = []
         self.sent: list[tuple[str, str, Mapping[str, Any]]] = []
         self._ids: Iterator[int] = itertools.count(1)
+        changes = {'plans_per_minute': math.inf, 'plans_per_person': math.inf, **changes}  # time stands still here
         self.monitor = Monitor(replace(policy, **changes), catalogue, 'boot', self._new_id, self)
         self.now = 100.0
         self.silent: set[str] = set()
