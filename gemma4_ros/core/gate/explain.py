@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gemma4_ros.core.gate.approvals import check_person
-from gemma4_ros.core.gate.bind import Catalogue, check_binding, recoveries
+from gemma4_ros.core.gate.bind import Catalogue, check_binding
+from gemma4_ros.core.gate.cases import case_of
 from gemma4_ros.core.gate.conditions import conditions
-from gemma4_ros.core.gate.decide import Case, step_findings
+from gemma4_ros.core.gate.decide import step_findings
 from gemma4_ros.core.gate.decode import decode
+from gemma4_ros.core.gate.history import plan_findings
 from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.state import State
 from gemma4_ros.core.gate.verdict import Allow, Refused, Verdict
@@ -50,7 +52,7 @@ def explain(
     )
     problem = _refused(lambda: check_person(proposer))
     lines += [] if problem is None else [Line('plan', problem)]
-    case = Case((*plan.steps(), *recoveries(plan, catalogue.toolset)), proposer, channel)
+    case = case_of(plan, policy, catalogue, proposer, channel)
     tier = max((policy.tools[step.tool].tier for step in case.steps if step.tool in policy.tools), default=3)
     moment = [Line('moment', verdict) for verdict in conditions(policy, state, tier, now)]
     lines += moment or [
@@ -61,6 +63,8 @@ def explain(
         rule = policy.tools.get(step.tool)
         hazard = rule.hazard if rule is not None else ''
         lines += found or [Line(step.id, Allow(rule=f'policy.tools.{step.tool}', text=str(step), hazard=hazard))]
+    found = [Line('plan', verdict) for verdict in plan_findings(policy, state.past, case.root, case.attempts, now)]
+    lines += found or [Line('plan', Allow(rule='policy.sequences', text='every path keeps sequences and totals'))]
     return lines
 
 

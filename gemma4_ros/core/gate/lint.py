@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from gemma4_ros.core.gate.bind import Catalogue
-from gemma4_ros.core.gate.policy import ArgumentRule, Policy
+from gemma4_ros.core.gate.policy import MOTION, ArgumentRule, Policy
+from gemma4_ros.core.gate.zones import Point
 from gemma4_ros.core.schemas import RISKS
 from gemma4_ros.core.tools import Arg
 
@@ -24,6 +26,11 @@ def lint(policy: Policy, catalogue: Catalogue) -> list[str]:
         *_modes(policy),
         *_signals(policy, catalogue),
         *_times(policy),
+        *_zones(policy, catalogue),
+        *_preconditions(policy),
+        *_limits(policy, catalogue),
+        *_sequences(policy),
+        *_people(policy),
     ]
 
 
@@ -103,3 +110,75 @@ def _times(policy: Policy) -> Iterator[str]:
         yield f'policy.permit.time_to_live_s: a permit lives {policy.permit_ttl_s / 3600:.1f} h'
     if policy.approval_ttl_s > 900:
         yield f'policy.approvals.time_to_live_s: a yes may come {policy.approval_ttl_s / 60:.0f} min after the question'
+
+
+def _zones(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
+    zones, world = policy.zones, catalogue.world
+    moving = {name: rule for name, rule in policy.tools.items() if rule.tier >= MOTION}
+    if zones is None:
+        return
+    if zones.frame != world.frame:
+        yield f'policy.zones.frame: the world is given in {world.frame!r}, so every goal is refused'
+    for name in moving:
+        goal = catalogue.toolset.tools[name].goal
+        if not policy.tools[name].ends_at and any(_is_pose(value) for value in goal.values()):
+            yield f'policy.tools.{name}: its goal has a pose, and without ends_at no zone is held against it'
+    for entity in world.entities.values():
+        if entity.pose is None or zones.frame != world.frame:
+            continue
+        problem, _ = zones.problem(Point(entity.pose.x_m, entity.pose.y_m, world.frame))
+        if problem:
+            yield f'policy.zones: {entity.id} is never reached: {problem}'
+    for area in zones.areas:
+        over = [other.name for other in zones.areas if other.is_keep_out and other.shape.covers(area.shape)]
+        if not area.is_keep_out and over:
+            yield f'policy.zones.areas.{area.name}: lies wholly in the keep-out zone {over[0]}'
+
+
+def _is_pose(value: object) -> bool:
+    return isinstance(value, dict) and {'header', 'pose'} <= set(value)
+
+
+def _preconditions(policy: Policy) -> Iterator[str]:
+    for rule in policy.tools.values():
+        where = f'policy.tools.{rule.name}.when'
+        strict = [when.test for when in rule.when if not when.caps]
+        for one, two in itertools.combinations(strict, 2):
+            apart = one.low > two.high or two.low > one.high or (one.equals is not None and one.equals != two.equals)
+            if one.signal == two.signal and apart:
+                yield f'{where}: {one.signal} can never be both, so the tool cannot be used'
+        for when in rule.when:
+            for name, cap in when.caps.items():
+                limits = rule.args.get(name)
+                if limits is not None and cap >= limits.high:
+                    yield f'{where}: the cap of {name} at {cap:g} is as wide as its bounds; it has no effect'
+                elif limits is not None and cap < limits.low:
+                    yield f'{where}: the cap of {name} at {cap:g} is below its bounds; nothing passes it'
+
+
+def _limits(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
+    for rule in policy.tools.values():
+        tries = catalogue.toolset.tools[rule.name].retry_times + 1
+        for limit in rule.limits:
+            if not limit.of and limit.most < tries:
+                text = f'{limit.most:g} uses within {limit.within_s:g} s are fewer than the {tries} tries of one step'
+                yield f'policy.tools.{rule.name}.limits: {text}'
+
+
+def _sequences(policy: Policy) -> Iterator[str]:
+    for rule in policy.sequences:
+        where = f'policy.sequences.{rule.name}'
+        if rule.kind == 'never' and not rule.first.args:
+            yield f'{where}: {rule.first.tool} is never allowed; leave it out of tools'
+        if rule.kind in ('precedence', 'never_after', 'response') and rule.first == rule.then:
+            yield f'{where}: first and then are the same'
+        if rule.kind != 'never' and not rule.hazard:
+            yield f'{where}: names no hazard, so nobody will know why it is there'
+
+
+def _people(policy: Policy) -> Iterator[str]:
+    asked = any(approval.people for approval in policy.approvals.values())
+    if policy.people and not asked:
+        yield 'policy.people: nobody of them is ever asked; approvals want no people'
+    if asked and not policy.people:
+        yield 'policy.people: is missing, so names are taken at their word'

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from gemma4_ros.core.gate.approvals import Answer, Approvals, Request, check_person
 from gemma4_ros.core.gate.automaton import Automaton, Outcome
-from gemma4_ros.core.gate.bind import Catalogue, Result, check_binding, goal_of, recoveries, resolve
+from gemma4_ros.core.gate.bind import Catalogue, Result, check_binding, goal_of, resolve
+from gemma4_ros.core.gate.cases import case_of, end_of_step, goals_sha256
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.conditions import conditions
 from gemma4_ros.core.gate.decide import (
@@ -30,11 +31,10 @@ from gemma4_ros.core.gate.moment import Journal, Moment
 from gemma4_ros.core.gate.permits import Candidate, Permit, Permits, Ticket
 from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.rendering import MAX_RENDERING, changed_lines, render
-from gemma4_ros.core.gate.signing import sha256 as sha256_of
 from gemma4_ros.core.gate.state import Latch, Past, State, is_fresh
 from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, Refused, Verdict, demand, refuse, worst
-from gemma4_ros.core.gate.zones import Point, end_of
-from gemma4_ros.core.plan import If, Plan, Ref, Scalar, Step, walk
+from gemma4_ros.core.gate.zones import Point
+from gemma4_ros.core.plan import If, Scalar, Step, walk
 
 __all__ = ['Admission', 'Monitor', 'View']
 
@@ -121,36 +121,16 @@ class Monitor:
         plan = decode(raw)
         check_binding(plan, self.catalogue)
         check_person(proposer)
-        case = self._case(plan, proposer, channel)
+        case = case_of(plan, self.policy, self.catalogue, proposer, channel)
         verdict = worst([decide(self.policy, self.state, case, None, now), *self._busy()])
         rendering = render(plan, self.catalogue.toolset)
         if isinstance(verdict, NeedsApproval) and len(rendering.encode()) > MAX_RENDERING:
             verdict = Deny(Code.RENDERING_TOO_LONG, 'admission.rendering', Code.RENDERING_TOO_LONG.meaning)
         each = tuple((step.id, worst(step_findings(self.policy, case, step))) for step in plan.steps())
         may_follow = isinstance(verdict, Allow | NeedsApproval)
-        goals = sha256_of(repr([self._goal_text(step) for step in case.steps])) if may_follow else ''
+        goals = goals_sha256(case, self.catalogue) if may_follow else ''
         candidate = Candidate(raw, sha256, plan, case, self.state.epoch, rendering, goals) if may_follow else None
         return Admission(verdict, sha256, each, rendering[:MAX_RENDERING], candidate)
-
-    def _case(self, plan: Plan, proposer: str, channel: int) -> Case:
-        steps = (*plan.steps(), *recoveries(plan, self.catalogue.toolset))
-        ends = {step.id: end for step in steps if (end := self._end(step)) is not None}
-        return Case(steps, proposer, channel, root=plan.root, attempts=self._attempts, ends=ends)
-
-    def _attempts(self, step: Step) -> tuple[Step, ...]:
-        times, recover = self._retries[step.tool]
-        between = tuple(Step(f'{step.id}/recover/{name}', name, {}) for name in recover)
-        return (step, *((*between, step) * times))
-
-    def _end(self, step: Step) -> Point | None:
-        rule = self.policy.tools.get(step.tool)
-        if rule is None or not rule.ends_at or any(isinstance(value, Ref) for value in step.args.values()):
-            return None
-        return end_of(goal_of(step, self.catalogue), rule.ends_at)
-
-    def _goal_text(self, step: Step) -> str:
-        has_refs = any(isinstance(value, Ref) for value in step.args.values())
-        return f'{step.id} {step}' if has_refs else f'{step.id} {goal_of(step, self.catalogue)}'
 
     def _busy(self) -> list[Verdict]:
         permit = self._permits.live
@@ -244,7 +224,7 @@ class Monitor:
         step = resolve(step, permit.results)
         goal = goal_of(step, self.catalogue)
         demand(self._judge(permit, facts, step, now))
-        ticket = Ticket(permit_id, step, goal, self._end(step))
+        ticket = Ticket(permit_id, step, goal, end_of_step(step, self.policy, self.catalogue))
         permit.begin(ticket)
         return ticket
 
@@ -265,7 +245,7 @@ class Monitor:
 
     def _judge(self, permit: Permit, facts: PermitFacts, step: Step, now: float) -> Verdict:
         # people agreed to the whole plan before its permit was given
-        end = self._end(step)
+        end = end_of_step(step, self.policy, self.catalogue)
         ends = {} if end is None else {step.id: end}
         case = replace(permit.candidate.case, agreed=True, permit=facts, ends=ends)
         return decide(self.policy, self.state, case, step, now)
