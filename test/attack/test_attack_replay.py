@@ -20,6 +20,7 @@ from gemma4_ros.core.gate.permits import Ticket
 from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.state import Latch
 from gemma4_ros.core.gate.verdict import Allow, NeedsApproval, Refused
+from gemma4_ros.core.gate.zones import Point, Zones, make_area
 from gemma4_ros.core.plan import Plan, Sequence, Step, plan_sha256, plan_to_bytes
 
 pytestmark = [pytest.mark.attack]
@@ -34,19 +35,28 @@ PLAN = plan_to_bytes(
 OTHER = plan_to_bytes(Plan('test', Sequence((Step('x1', 'navigate_to', {'place': 'storage'}),))))
 FILES = load()
 TTL_S = 20.0
+TIMES = {'permit_ttl_s': TTL_S, 'start_within_s': TTL_S, 'approval_ttl_s': TTL_S}
+
+
+PIT = make_area('pit', [(9.0, -9.0), (12.0, -9.0), (12.0, 9.0), (9.0, 9.0)], 0.5, 'h1', is_keep_out=True)
+ZONES = Zones('map', 'pose', (PIT,))
 
 
 class Gate(HandGate):
-    """A gate whose ids cannot be guessed and are never used again, as the node's."""
+    """A gate with a keep-out zone, whose ids cannot be guessed and are never used again, as the node's."""
 
     random = Random(12)
+
+    def live(self) -> None:
+        super().live()
+        self.monitor.moment.signal('pose', Point(3.0, 2.0, 'map'), self.now)
 
     def _new_id(self) -> str:
         return f'{self.random.getrandbits(128):032x}'
 
 
 def new_gate(policy: Policy | None = None) -> Gate:
-    gate = Gate(policy or FILES[0], FILES[1], permit_ttl_s=TTL_S, start_within_s=TTL_S, approval_ttl_s=TTL_S)
+    gate = Gate(policy or FILES[0], FILES[1], **{**TIMES, 'zones': ZONES})
     gate.arm()
     return gate
 
@@ -177,6 +187,24 @@ def _pose_lost(race: Race) -> None:
     race.gate.monitor.moment.signal('pose', None, race.gate.now - 5.0)
 
 
+def _keep_out(race: Race) -> None:
+    race.gate.monitor.moment.signal('pose', Point(10.0, 0.0, 'map'), race.gate.now)
+
+
+def _locked(race: Race) -> None:
+    race.gate.monitor.moment.lock('bert', 'I am inside', race.gate.now)
+
+
+def _locked_and_unlocked(race: Race) -> None:
+    _locked(race)
+    race.gate.monitor.moment.unlock('bert', race.gate.now)
+
+
+def _clock_jumps(race: Race) -> None:
+    for offset_s in (0.0, 3600.0, 3600.0):
+        race.gate.monitor.moment.clock(offset_s, race.gate.now)
+
+
 def _deadman_trips(race: Race) -> None:
     race.gate.monitor.moment.deadman(race.gate.now, tripped=True)
 
@@ -232,6 +260,10 @@ FLIPS: dict[str, tuple[Callable[[Race], None], tuple[str, ...]]] = {
     'disarmed': (_disarm, ALL),
     'disarmed and armed': (_disarm_and_arm, AFTER_ADMISSION),
     'pose lost': (_pose_lost, ALL),
+    'in a keep-out zone': (_keep_out, ALL),
+    'locked out': (_locked, ALL),
+    'locked and unlocked': (_locked_and_unlocked, AFTER_ADMISSION),
+    'the wall clock jumps': (_clock_jumps, AFTER_ADMISSION),
     'deadman tripped': (_deadman_trips, ALL),
     'deadman silent': (_deadman_silent, ALL),
     'executor silent': (_executor_silent, ALL[:-1]),
