@@ -10,25 +10,42 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from gemma4_ros.core.errors import ConfigError, Gemma4Error
+from gemma4_ros.cli import gate_people
+from gemma4_ros.cli.gate_terminal import (
+    DONE,
+    NEEDS_APPROVAL,
+    REFUSED,
+    AsJson,
+    Errors,
+    Namespace,
+    Person,
+    Wait,
+    running_gate,
+    visible,
+)
+from gemma4_ros.core.errors import ConfigError
 from gemma4_ros.core.gate.audit import GENESIS
 from gemma4_ros.core.gate.audit_verify import Report, verify
+from gemma4_ros.core.gate.diff import corpus, shown
+from gemma4_ros.core.gate.diff import diff as diff_policies
 from gemma4_ros.core.gate.explain import explain as explain_plan
 from gemma4_ros.core.gate.lint import lint as lint_policy
 from gemma4_ros.core.gate.monitor import Monitor
+from gemma4_ros.core.gate.ordinary import ordinary_state
 from gemma4_ros.core.gate.policy import CHANNELS, Policy
-from gemma4_ros.core.gate.state import Latch, State, Value
+from gemma4_ros.core.gate.state import Latch, Lock, State, Value
 from gemma4_ros.core.gate.verdict import Verdict
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.core.gate.zones import Point
+from gemma4_ros.core.world import World
+from gemma4_ros.ros.gate_config import GateFiles, load_gate, public_key
 from gemma4_ros.ros.gate_files import CELL_TOOLS, read_text
 
 __all__ = ['app']
 
-DONE, WRONG_USAGE, NEEDS_APPROVAL, REFUSED, NOT_RUNNING = 0, 2, 3, 4, 6
 _EXIT = {'allow': DONE, 'needs_approval': NEEDS_APPROVAL, 'hold': REFUSED, 'deny': REFUSED}
 MAX_READ = (1 << 16) + 1
 
@@ -37,6 +54,7 @@ app = typer.Typer(
 )
 audit = typer.Typer(help='The audit log.', no_args_is_help=True)
 app.add_typer(audit, name='audit')
+gate_people.add_commands(app)
 
 PlanFile = Annotated[Path, typer.Argument(help='plan as canonical JSON; - reads standard input')]
 PolicyFile = Annotated[
@@ -50,10 +68,6 @@ WorldFile = Annotated[str, typer.Option('--world', help='world file, below the f
 ToolsFiles = Annotated[list[str] | None, typer.Option('--tools', help='tools file; may stand several times')]
 Channel = Annotated[str, typer.Option(help='typed or speech')]
 Proposer = Annotated[str, typer.Option(help='on whose behalf')]
-AsJson = Annotated[bool, typer.Option('--json', help='one JSON document on standard output')]
-Person = Annotated[str, typer.Option('--person', envvar='GEMMA4_PERSON', help='who you are')]
-Wait = Annotated[float, typer.Option('--wait', help='how long to wait for the gate, s')]
-Namespace = Annotated[str, typer.Option('--namespace', help='of the robot, as given to gemma4 up')]
 
 
 @app.command()
@@ -69,11 +83,11 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Judge PLAN as the node would. Exit 0 allowed, 3 needs people, 4 refused. Example: gemma4 gate check plan.json"""
-    with _Errors():
+    with Errors():
         rules, catalogue = load_gate(_files(config, world, tools, policy))
         monitor = Monitor(rules, catalogue, 'offline', lambda: 'offline', _Nowhere())
         now = time.monotonic()
-        monitor.moment.state = _state(state, rules, now)
+        monitor.moment.state = _state(state, rules, catalogue.world, now)
         admission = monitor.admit(_bytes(plan), proposer, _channel(channel), now)
     verdict = admission.verdict
     steps = [{'id': step_id, **_verdict_json(each)} for step_id, each in admission.steps]
@@ -86,7 +100,7 @@ def check(
             + (f' [{int(verdict.code)} {verdict.rule}]' if verdict.code else '')
         )
         if admission.rendering:
-            print(_visible(admission.rendering))
+            print(visible(admission.rendering))
     raise typer.Exit(_EXIT[verdict.name])
 
 
@@ -103,11 +117,11 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say rule by rule why PLAN is allowed or not. Example: gemma4 gate explain plan.json"""
-    with _Errors():
+    with Errors():
         rules, catalogue = load_gate(_files(config, world, tools, policy))
         now = time.monotonic()
         lines = explain_plan(
-            _bytes(plan), rules, catalogue, _state(state, rules, now), proposer, _channel(channel), now
+            _bytes(plan), rules, catalogue, _state(state, rules, catalogue.world, now), proposer, _channel(channel), now
         )
     if as_json:
         print(json.dumps([{'subject': line.subject, **_verdict_json(line.verdict)} for line in lines]))
@@ -116,9 +130,7 @@ def explain(
         hazard = rules.hazards.get(line.verdict.hazard)
         because = f' (hazard {line.verdict.hazard}: {hazard})' if hazard else ''
         print(
-            _visible(
-                f'{line.verdict.name:>14}  {line.subject}: {code}{line.verdict.rule}: {line.verdict.text}{because}'
-            )
+            visible(f'{line.verdict.name:>14}  {line.subject}: {code}{line.verdict.rule}: {line.verdict.text}{because}')
         )
     raise typer.Exit(max((_EXIT[line.verdict.name] for line in lines), default=DONE))
 
@@ -132,7 +144,7 @@ def lint(
     as_json: AsJson = False,
 ) -> None:
     """Find useless, contradictory and wide rules. Exit 0 none, 4 some. Example: gemma4 gate lint policy.yaml"""
-    with _Errors():
+    with Errors():
         rules, catalogue = load_gate(_files(config, world, tools, policy))
     found = lint_policy(rules, catalogue)
     if as_json:
@@ -142,16 +154,56 @@ def lint(
     raise typer.Exit(REFUSED if found else DONE)
 
 
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help='policy file')],
+    new: Annotated[Path, typer.Argument(help='policy file')],
+    plans: Annotated[
+        list[Path] | None, typer.Option('--plan', help='a plan to judge too; may stand several times')
+    ] = None,
+    config: ConfigDir = '',
+    world: WorldFile = 'world.yaml',
+    tools: ToolsFiles = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which decisions change from OLD to NEW: every tool and value, by typing and by voice, in every mode. Exit 4:
+    some do. Example: gemma4 gate diff policy.yaml new.yaml
+    """
+    with Errors():
+        before, catalogue = load_gate(_files(config, world, tools, old))
+        after, _ = load_gate(_files(config, world, tools, new))
+        judged = {**dict(corpus(catalogue)), **{str(path): _bytes(path) for path in plans or ()}}
+        changes = diff_policies(before, after, catalogue, judged)
+    if as_json:
+        names = ('plan', 'channel', 'mode')
+        listed = [{name: getattr(change, name) for name in names} for change in changes]
+        for entry, change in zip(listed, changes, strict=True):
+            entry |= {'before': _verdict_json(change.before), 'after': _verdict_json(change.after)}
+        print(json.dumps({'plans': len(judged), 'changes': listed}))
+    for change in [] if as_json else changes:
+        print(
+            visible(f'{change.plan}, {change.channel}, {change.mode}: {shown(change.before)} -> {shown(change.after)}')
+        )
+    if not as_json:
+        print(f'{len(changes)} of {len(judged) * 6} decisions change ({len(judged)} plans)')
+    raise typer.Exit(REFUSED if changes else DONE)
+
+
 @audit.command('verify')
 def audit_verify(
-    log: Annotated[Path, typer.Argument(help='a log, or a folder of logs')], as_json: AsJson = False
+    log: Annotated[Path, typer.Argument(help='a log, or a folder of logs')],
+    key: Annotated[
+        Path | None, typer.Option('--key', help="the gate's public key: checkpoints must be signed by it")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check that no record was changed or removed. Exit 0 unbroken, 4 broken. Example: gemma4 gate audit verify FILE"""
-    with _Errors():
+    with Errors():
+        signed_by = b'' if key is None else public_key(key)
         logs = sorted(log.glob('audit-*.jsonl')) if log.is_dir() else [log]
         if not logs:
             raise ConfigError(f'no audit-*.jsonl in {log}')
-        results = list(_verified(logs, is_folder=log.is_dir()))
+        results = list(_verified(logs, signed_by, is_folder=log.is_dir()))
     is_good = all(not result['problem'] for result in results)
     if as_json:
         print(json.dumps({'ok': is_good, 'logs': results}))
@@ -164,44 +216,26 @@ def audit_verify(
 
 
 @app.command()
-def arm(person: Person = '', wait: Wait = 5.0, namespace: Namespace = '') -> None:
+def arm(person: Person = '', wait: Wait = 10.0, namespace: Namespace = '') -> None:
     """Arm the gate: from now on plans may move the robot. Example: gemma4 gate arm --person anna"""
     _set_armed('gate/set_armed', 0, person, wait, namespace)
 
 
 @app.command()
-def disarm(person: Person = '', wait: Wait = 5.0, namespace: Namespace = '') -> None:
+def disarm(person: Person = '', wait: Wait = 10.0, namespace: Namespace = '') -> None:
     """Disarm the gate; what runs is cancelled. Example: gemma4 gate disarm"""
     _set_armed('gate/set_armed', 1, person, wait, namespace)
 
 
 @app.command()
-def reset(person: Person = '', wait: Wait = 5.0, namespace: Namespace = '') -> None:
+def reset(person: Person = '', wait: Wait = 10.0, namespace: Namespace = '') -> None:
     """Clear a latched stop of deadman and gate; the gate is disarmed afterwards. Example: gemma4 gate reset"""
-    with _Errors(), _gate(wait, namespace) as gate:
+    with Errors(), running_gate(wait, namespace) as gate:
         for node in ('deadman', 'gate'):
             if gate.is_latched(node):
                 print(gate.set_armed(f'{node}/set_armed', 2, person or getpass.getuser()))
             else:
                 print(f'{node}: nothing to reset')
-
-
-@app.command()
-def approve(
-    approval_id: Annotated[str, typer.Argument(help='id of the request; empty: the open one')] = '',
-    person: Person = '',
-    no: Annotated[bool, typer.Option('--no', help='refuse the plan')] = False,
-    yes: Annotated[bool, typer.Option('--yes', help='do not ask again')] = False,
-    wait: Wait = 5.0,
-    namespace: Namespace = '',
-) -> None:
-    """Read what the gate asks, in the gate's own words, and answer it. Example: gemma4 gate approve --person anna"""
-    with _Errors(), _gate(wait, namespace) as gate:
-        request = gate.open_request(approval_id)
-        print(_visible(f'{request.proposer} proposed, plan {request.plan_sha256[:12]}:\n{request.rendering}'))
-        if not (yes or no or typer.confirm('Shall the robot do this?')):
-            no = True
-        print(gate.answer(request, person or getpass.getuser(), approve=not no))
 
 
 # Files ---------------------------------------------------------------------------------------------------------------
@@ -226,23 +260,44 @@ def _channel(name: str) -> int:
     return CHANNELS.index(name)
 
 
-def _state(path: Path | None, policy: Policy, now: float) -> State:
+def _state(path: Path | None, policy: Policy, world: World, now: float) -> State:
     """Build the state of the moment; ages count back from now, and an age of null means never seen."""
+    ordinary = ordinary_state(policy, world, now)
     raw: dict[str, Any] = {} if path is None else _object(path)
-    values = {'mode': 'AUTO', 'estop': False, **dict.fromkeys(set(policy.signals) - {'mode', 'estop'})}
-    signals = {}
-    for name in policy.signals:
-        item = raw.get('signals', {}).get(name, {'age_s': 0.0})
-        if item.get('age_s') is not None:
-            signals[name] = Value(item.get('value', values[name]), _since(path, item['age_s'], now) or 0.0)
+    signals = dict(ordinary.signals)
+    for name, item in raw.get('signals', {}).items():
+        if name not in policy.signals:
+            raise ConfigError(f'{path}: the policy has no signal {name!r}; it has {", ".join(policy.signals)}')
+        at_s = _since(path, item.get('age_s', 0.0), now)
+        if at_s is None:
+            del signals[name]
+        else:
+            value = _value(path, item['value'], policy) if 'value' in item else signals[name].value
+            signals[name] = Value(value, at_s, _since(path, item.get('stands_s', item.get('age_s', 0.0)), now))
     try:
         latch = Latch[raw.get('state', 'ARMED')]
-    except KeyError:
-        raise ConfigError(f'{path}: state is DISARMED, ARMED or STOPPED, not {raw["state"]!r}') from None
+        locks = tuple(Lock(str(item['person']), str(item['reason'])) for item in raw.get('locks', ()))
+    except (KeyError, TypeError):
+        wanted = '"state" is DISARMED, ARMED or STOPPED, "locks" a list of {"person": "anna", "reason": "belt off"}'
+        raise ConfigError(f'{path}: {wanted}') from None
     deadman, executor = (_since(path, raw.get(name, 0.0), now) for name in ('deadman_age_s', 'executor_age_s'))
-    return State(
-        latch, signals=signals, deadman_at_s=deadman, executor_at_s=executor, audit_ok=raw.get('audit_ok', True)
-    )
+    lives = {'deadman_at_s': deadman, 'executor_at_s': executor, 'audit_ok': raw.get('audit_ok', True)}
+    return State(latch, signals=signals, locks=locks, **lives)
+
+
+def _value(path: Path | None, value: object, policy: Policy) -> str | bool | float | Point | None:
+    if isinstance(value, list) and len(value) == 2 and all(_is_number(each) for each in value):
+        frame = policy.zones.frame if policy.zones is not None else 'map'
+        return Point(float(value[0]), float(value[1]), frame)
+    if value is None or isinstance(value, bool | str):
+        return value
+    if not _is_number(value):
+        raise ConfigError(f'{path}: a value is a text, true or false, a number, or a position [x, y] in m')
+    return float(value)  # type: ignore[arg-type]  # a number, as was just seen
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _since(path: Path | None, age: object, now: float) -> float | None:
@@ -264,11 +319,11 @@ def _object(path: Path) -> dict[str, Any]:
     return dict(value)
 
 
-def _verified(logs: list[Path], *, is_folder: bool) -> Iterator[dict[str, Any]]:
+def _verified(logs: list[Path], key: bytes, *, is_folder: bool) -> Iterator[dict[str, Any]]:
     ends, starts = {'': Report(0, GENESIS)}, {}
     for path in logs:
         with path.open('rb') as file:
-            ends[path.name] = verify(file)
+            ends[path.name] = verify(file, key)
             file.seek(0)
             starts[path.name] = file.readline()
     for path in logs:
@@ -290,43 +345,12 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
     return {'decision': verdict.name, **code, 'rule': verdict.rule, 'hazard': verdict.hazard, 'text': verdict.text}
 
 
-def _visible(text: str) -> str:
-    return ''.join(char if char.isprintable() or char == '\n' else f'\\x{ord(char):02x}' for char in text)
-
-
 class _Nowhere:
     def note(self, kind: str, data: Mapping[str, Any]) -> None:
         """Keep nothing: an offline check decides about nothing."""
 
 
-class _Errors:
-    """One sentence and an exit code instead of a traceback."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, Gemma4Error | OSError):
-            _fail(str(error), WRONG_USAGE)
-
-
-def _fail(text: str, code: int) -> NoReturn:
-    print(f'gemma4 gate: {text}', file=sys.stderr)
-    raise typer.Exit(code)
-
-
 # The running gate ----------------------------------------------------------------------------------------------------
 def _set_armed(service: str, command: int, person: str, wait: float, namespace: str) -> None:
-    with _Errors(), _gate(wait, namespace) as gate:
+    with Errors(), running_gate(wait, namespace) as gate:
         print(gate.set_armed(service, command, person or getpass.getuser()))
-
-
-def _gate(wait: float, namespace: str) -> Any:
-    try:
-        from gemma4_ros.cli.gate_client import GateClient
-    except ImportError as error:
-        _fail(
-            f'ROS 2 or the built package is not there ({error}); run make setup, or source install/local_setup.sh',
-            NOT_RUNNING,
-        )
-    return GateClient(wait, namespace, lambda text: _fail(text, NOT_RUNNING), lambda text: _fail(text, REFUSED))

@@ -15,7 +15,7 @@ from rclpy.node import Node
 
 from gemma4_ros.msg import ApprovalRequest, DeadmanState, GateState
 from gemma4_ros.ros import qos
-from gemma4_ros.srv import Approve, SetArmed
+from gemma4_ros.srv import Approve, SetArmed, SetLockout
 
 __all__ = ['GateClient']
 
@@ -96,9 +96,22 @@ class GateClient:
             self._refused('the gate asks for nothing like that now')
         return request
 
-    def answer(self, request: ApprovalRequest, person: str, *, approve: bool) -> str:
+    def set_lockout(self, command: int, person: str, reason: str) -> str:
+        """Put a lock on or take it off; return what the gate said."""
+        request = SetLockout.Request(command=command, person=person, reason=reason[:200])
+        answer = self._call(SetLockout, 'gate/set_lockout', request)
+        if not answer.accepted:
+            self._refused(f'{answer.code}: {answer.text}')
+        return f'gate: {answer.text}'
+
+    def locked_by(self) -> list[str]:
+        """Return the people whose locks are on."""
+        self._until(lambda: bool(self._gate), 'the gate does not show its state; start it: gemma4 up')
+        return list(self._gate[-1].locked_by)
+
+    def answer(self, request: ApprovalRequest, person: str, *, approve: bool, signature: bytes = b'') -> str:
         """Answer a request; return what came of it."""
-        fields = {'approval_id': request.approval_id, 'plan_sha256': request.plan_sha256}
+        fields = {'approval_id': request.approval_id, 'plan_sha256': request.plan_sha256, 'signature': signature}
         answer = self._call(Approve, 'gate/approve', Approve.Request(person=person, approve=approve, **fields))
         if not answer.accepted:
             self._refused(f'{answer.code}: {answer.text}')

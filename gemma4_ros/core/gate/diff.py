@@ -96,5 +96,6 @@ def shown(verdict: Verdict) -> str:
     """Return a verdict in a few words."""
     if isinstance(verdict, NeedsApproval):
         roles = f' of {", ".join(sorted(verdict.roles))}' if verdict.roles else ''
-        return f'needs {"a confirmation and " if verdict.confirm else ""}{verdict.people} people{roles}'
+        wants = ['a confirmation'] if verdict.confirm else []
+        return f'needs {" and ".join([*wants, *([f"{verdict.people} people{roles}"] if verdict.people else [])])}'
     return verdict.name if not verdict.code else f'{verdict.name} {int(verdict.code)} ({verdict.rule})'
