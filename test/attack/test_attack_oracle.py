@@ -72,8 +72,11 @@ def hard_files(folder: Path) -> tuple[Path, Path]:
     policy = yaml.safe_load((CONFIG / 'policy.yaml').read_text(encoding='utf-8'))
     del policy['tools']['open_valve']
     policy['tools']['settle'] = {'risk': 'motion', 'hazard': 'h2'}
-    policy['tools']['jog'] = {'risk': 'motion', 'hazard': 'h2', 'args': {'steps': {'min': -2, 'max': 5, 'unit': '1'}}}
-    policy['tools']['navigate_to']['args'] = {'place': {'deny': ['storage']}}
+    policy['tools']['jog'] = {'risk': 'motion', 'hazard': 'h2', 'trust': 'signal', 'args': {}}
+    policy['tools']['jog']['args'] = {'steps': {'min': -2, 'max': 5, 'unit': '1', 'from': ['signal']}}
+    policy['tools']['jog']['args'] |= {'slow': {'from': ['signal']}, 'posture': {'from': ['camera', 'signal']}}
+    policy['tools']['navigate_to']['args'] = {'place': {'deny': ['storage'], 'from': ['camera']}}
+    policy['tools']['take_photo']['trust'] = 'camera'
     policy['tools']['take_photo']['args'] = {'target': {'allow': ['pump', 'main_valve', 'red_toolbox']}}
     policy['tools']['pick']['risk'] = 'irreversible'
     policy['approvals']['irreversible']['typed'] = {'confirm': True, 'people': 2}
@@ -172,7 +175,7 @@ class Cell(HandGate):
         rng = self.rng
         succeeded = rng.random() < self.luck
         returns = self.monitor.catalogue.toolset.tools[ticket.step.tool].returns
-        values = {name: self.reported(item.type) for name, item in returns.items() if rng.random() < 0.9}
+        values = {name: self.reported(item.type) for name, item in returns.items() if rng.random() < self.luck}
         self.monitor.finish(ticket, succeeded, values, self.now, 'done\n\x1b[2J')
         self.judge.result(ticket.permit_id, ticket.step.id, succeeded, values, self.now)
 
@@ -443,6 +446,17 @@ def test_gate_with_one_changed_value_is_caught(change: Callable[..., None], tmp_
         cell = Cell(policy, catalogue, Judge(RULES), seed)
         attack(cell, 25, seed)
         if cell.judge.breaches:
+            return
+    pytest.fail('it was never caught')
+
+
+def test_gate_that_takes_a_value_from_anywhere_is_caught() -> None:
+    strict = copy.deepcopy(RULES)
+    del strict.policy['tools']['set_panel_value']['args']['value_bar']['from']  # the gate's own policy has it
+    for seed in range(40):
+        cell = Cell(*load(), Judge(strict), seed)
+        attack(cell, 25, seed)
+        if any('may not come from read_gauge' in text for text in cell.judge.breaches):
             return
     pytest.fail('it was never caught')
 

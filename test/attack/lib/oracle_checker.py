@@ -288,6 +288,16 @@ class Judge:
             yield f'the values of {unknown} were never recorded'
         yield from self.rules.wrong_arguments(goal.tool, goal.args)
 
+    def _wrong_source(self, goal: Goal) -> Iterator[str]:
+        written = goal.permit.run.steps.get(goal.step, {'args': {}})['args']
+        for name, value in written.items():
+            if isinstance(value, dict):
+                giver = goal.permit.run.steps[value['ref'].partition('.')[0]]['tool']
+                label = self.rules.policy['tools'].get(giver, {}).get('trust')
+                taken = self.rules.policy['tools'].get(goal.tool, {}).get('args', {}).get(name, {}).get('from', ())
+                if label not in taken:
+                    yield f'{name} may not come from {giver} (trust {label})'
+
     def _wrong_message(self, goal: Goal) -> Iterator[str]:
         if any(self._wrong_arguments(goal)):
             return
@@ -320,6 +330,7 @@ class Judge:
         _wrong_permit,
         _wrong_order,
         _wrong_arguments,
+        _wrong_source,
         _wrong_message,
         _wrong_moment,
     )
