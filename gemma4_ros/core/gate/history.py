@@ -37,9 +37,9 @@ def plan_findings(policy: Policy, past: Past, root: Node | None, attempts: Attem
 def _total_findings(tool: ToolRule, limit: Limit, spent: float, more: float) -> Iterator[Verdict]:
     what = f'{tool.name}: {limit.of or "uses"}'
     where = f'policy.tools.{tool.name}.limits'
-    if more > limit.most:
+    if not more <= limit.most:  # so that NaN is over every limit
         yield Deny(Code.LIMIT, where, f'{what} up to {more:g}; at most {limit.most:g}', tool.hazard)
-    elif more and spent + more > limit.most:
+    elif more and not spent + more <= limit.most:
         text = f'{what} {spent:g} in the last {limit.within_s:g} s and {more:g} more; at most {limit.most:g}'
         yield Hold(Code.LIMIT, where, text, tool.hazard)
 
@@ -60,7 +60,7 @@ def step_history_findings(
         yield Hold(Code.LIMIT, where, f'{tool.name}: {tool.at_once} run already', tool.hazard)
     for limit in tool.limits:
         spent, more = _spent(past, tool, limit, now), _amount(tool, limit, step)
-        if spent + more > limit.most or (limit.of and spent >= limit.most):
+        if not spent + more <= limit.most or (limit.of and spent >= limit.most):
             what = f'{tool.name}: {limit.of or "uses"} {spent:g} in the last {limit.within_s:g} s'
             yield Hold(Code.LIMIT, where, f'{what}; at most {limit.most:g}', tool.hazard)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gemma4_ros.core.gate.zones import Zones
-from gemma4_ros.core.plan import Step
+from gemma4_ros.core.plan import Ref, Step
 from gemma4_ros.core.schemas import RISKS
 
 __all__ = [
@@ -131,6 +131,10 @@ class Event:
         """Say whether a step is this event; an argument that is not known yet may be anything."""
         given = ((step.args.get(name), value) for name, value in self.args.items())
         return step.tool == self.tool and all(not isinstance(have, str | float | int) or have == v for have, v in given)
+
+    def surely_matches(self, step: Step) -> bool:
+        """Say whether a step is this event whatever the results are that its arguments refer to."""
+        return self.matches(step) and not any(isinstance(step.args.get(name), Ref) for name in self.args)
 
 
 @dataclass(frozen=True, slots=True)

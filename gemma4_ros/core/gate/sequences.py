@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from gemma4_ros.core.gate.policy import SequenceRule
+from gemma4_ros.core.gate.policy import Event, SequenceRule
 from gemma4_ros.core.plan import Fallback, If, Node, Parallel, Repeat, Step, children
 
 __all__ = ['BAD', 'Attempts', 'advance', 'is_pending', 'is_together', 'plan_problem', 'worst_sum']
@@ -32,8 +32,10 @@ _States = frozenset[int]
 
 def advance(rule: SequenceRule, state: int, step: Step) -> int:
     """Return the state of a rule after a step was sent; BAD where it may not be sent."""
-    first = rule.first.matches(step)
-    then = rule.then is not None and rule.then.matches(step)
+    return _next(rule, state, rule.first.matches(step), rule.then is not None and rule.then.matches(step))
+
+
+def _next(rule: SequenceRule, state: int, first: bool, then: bool) -> int:
     match rule.kind:
         case 'never':
             return BAD if first else 0
@@ -47,6 +49,16 @@ def advance(rule: SequenceRule, state: int, step: Step) -> int:
             return BAD if then and state else max(state, int(first))
         case _:
             return 0
+
+
+def _possible(rule: SequenceRule, state: int, step: Step) -> _States:
+    """Return the states after a step, however its references turn out."""
+    firsts, thens = _ways(rule.first, step), (False,) if rule.then is None else _ways(rule.then, step)
+    return frozenset(_next(rule, state, first, then) for first in firsts for then in thens)
+
+
+def _ways(event: Event, step: Step) -> tuple[bool, ...]:
+    return (True, False) if event.matches(step) and not event.surely_matches(step) else (event.matches(step),)
 
 
 def is_pending(rule: SequenceRule, state: int) -> bool:
@@ -114,7 +126,7 @@ def _sent(rule: SequenceRule, sent: tuple[Step, ...], states: _States) -> _State
     """Return the states after the first of these was sent, and after each further one."""
     ends, now = frozenset[int](), states
     for step in sent:
-        now = frozenset(advance(rule, state, step) for state in now)
+        now = frozenset[int]().union(*(_possible(rule, state, step) for state in now))
         if BAD in now:
             raise _BadStepError(step.id)
         ends |= now
