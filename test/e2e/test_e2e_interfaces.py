@@ -20,7 +20,7 @@ from gemma4_ros.core.interfaces import OPERATOR, OPERATOR_NODES, Allowed, Graph,
 from gemma4_ros.nodes.table import TABLE
 
 pytestmark = [pytest.mark.timed, pytest.mark.ros, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(180)]
-GRAPH_S, DONE_S = 15.0, 60.0
+GRAPH_S, DONE_S, GONE_S = 15.0, 60.0, 40.0
 MOVES = (
     'Twist',
     'Accel',
@@ -132,7 +132,7 @@ def preferred(process: psutil.Process) -> list[str]:
 
 def test_the_running_stack_is_what_the_table_says_before_and_while_a_plan_runs(up: Callable[..., Any]) -> None:
     it = up()
-    it.wait_ready()
+    it.wait_ready(90.0)
     with RosSession() as session:
         watched = Watched(it, session)
         assert watched.settled() == []
@@ -156,4 +156,4 @@ def test_the_running_stack_is_what_the_table_says_before_and_while_a_plan_runs(u
         engine = [process for process in processes if 'gemma4_ros.backends.engine_process' in process.cmdline()]
         assert [process.nice() > own or process.nice() == 19 for process in engine] == [True]
     it.process.send_signal(signal.SIGINT)
-    it.wait_gone()
+    it.wait_gone(GONE_S)
