@@ -271,6 +271,10 @@ class _Reader:
         args = item.get('args', {})
         for name, value in args.items():
             self._known(where, 'argument', name, tool.args)
-            if tool.args[name].type == 'enum':
+            kind = tool.args[name].type
+            if kind == 'enum':
                 self._known(where, 'name', str(value), dict.fromkeys(tool.args[name].values))
+            elif isinstance(value, bool) is not (kind == 'boolean') or isinstance(value, str):
+                what = 'neither true nor false' if kind == 'boolean' else 'no number'
+                raise self._wrong(where, f'{value!r} is {what}; {name} is{"" if kind == "boolean" else " one"}')
         return Event(item['tool'], args)
