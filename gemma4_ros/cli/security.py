@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,6 +37,9 @@ def generate(
     namespace: Namespace = '',
     domain: Annotated[int, typer.Option('--domain', envvar='ROS_DOMAIN_ID', min=0, max=232, help='ROS domain')] = 0,
     sim: Annotated[bool, typer.Option('--sim/--no-sim', help='with an enclave for the simulated cell')] = True,
+    tools: Annotated[
+        list[str] | None, typer.Option('--tools', help="tools file; may stand several times; default: the gate's")
+    ] = None,
     not_before: Annotated[str, typer.Option('--not-before', help='permissions are good from, UTC')] = '',
     not_after: Annotated[str, typer.Option('--not-after', help='permissions are good until, UTC')] = '',
 ) -> None:
@@ -43,7 +47,7 @@ def generate(
     default = security.Validity()
     validity = security.Validity(domain, not_before or default.not_before, not_after or default.not_after)
     folder = out or config_folder(config) / 'security'
-    made = files_of(config, namespace, validity, sim=sim)
+    made = files_of(config, namespace, validity, sim=sim, tools=tools or ())
     for name, text in made.items():
         path = folder / name
         try:
@@ -71,31 +75,33 @@ def check(namespace: Namespace = '') -> None:
         raise typer.Exit(WRONG)
 
 
-def files_of(config: str, namespace: str, validity: security.Validity, *, sim: bool) -> dict[str, str]:
+def files_of(
+    config: str, namespace: str, validity: security.Validity, *, sim: bool, tools: Sequence[str] = ()
+) -> dict[str, str]:
     """Return what `generate` writes; raise ConfigError where the table gives somebody a way past the gate."""
     absolute = f'/{namespace.strip("/")}'
-    allowed = allowed_of(config, absolute, sim=sim)
-    security.check(allowed, robot_of(config), absolute)
+    allowed = allowed_of(config, absolute, sim=sim, tools=tools)
+    security.check(allowed, robot_of(config, tools), absolute)
     return security.documents(allowed, absolute, validity)
 
 
-def allowed_of(config: str, namespace: str, *, sim: bool) -> dict[str, Allowed]:
+def allowed_of(config: str, namespace: str, *, sim: bool, tools: Sequence[str] = ()) -> dict[str, Allowed]:
     """Return the interface table of a configuration, written out, without the cell where there is none."""
     path = config_folder(config) / 'interfaces.yaml'
     if not path.is_file():  # a robot's own folder may leave it out: the stack is the same
         path = config_folder() / 'interfaces.yaml'
     table = load_table(read_text(path), str(path))
-    made = table.of(robot_of(config), namespace)
+    made = table.of(robot_of(config, tools), namespace)
     there = {process.name for process in TABLE if (process.in_sim if sim else process.on_robot)} | {OPERATOR}
     return {name: item for name, item in made.items() if name in there}
 
 
-def robot_of(config: str) -> Robot:
-    """Return what the placeholders of the table stand for, from the files that the gate's parameters name."""
+def robot_of(config: str, tools: Sequence[str] = ()) -> Robot:
+    """Return what the placeholders stand for, from these tools files or those that the gate's parameters name."""
     folder = config_folder(config)
     named = {key: value for key, value in _parameters(folder, 'gate').items() if key in ('world', 'tools', 'policy')}
-    if 'tools' in named:
-        named['tools'] = tuple(named['tools'])
+    if tools or 'tools' in named:
+        named['tools'] = tuple(tools or named['tools'])
     policy, catalogue = load_gate(GateFiles(config=str(folder), **named))
     interfaces = [tool.interface for tool in catalogue.toolset.tools.values()]
     world = catalogue.world

@@ -134,6 +134,19 @@ def test_a_robot_without_the_cell_has_no_enclave_for_it() -> None:
     assert 'enclaves/r1/gate/permissions.xml' in made and not [name for name in made if 'cell' in name]
 
 
+@pytest.mark.parametrize('folder', sorted((CONFIG / 'robots').iterdir()), ids=lambda folder: folder.name)
+def test_the_gate_alone_reaches_the_controllers_of_every_example_robot(folder: Path) -> None:
+    made = files_of(str(folder), '', Validity(), sim=False, tools=['tools.yaml'])
+    robot = robot_of(str(folder), ['tools.yaml'])
+    requests = {f'rq{resolved(name, "/")}Request' for name in robot.services}
+    requests |= {f'rq{resolved(name, "/")}/_action/send_goalRequest' for name in robot.actions}
+    assert requests
+    for path, text in made.items():
+        if path.endswith('permissions.xml'):
+            writes = {topic.text for topic in ElementTree.fromstring(text).iterfind('.//publish/topics/topic')}
+            assert writes & requests == (requests if path == 'enclaves/gate/permissions.xml' else set()), path
+
+
 # Source ---------------------------------------------------------------------------------------------------------------
 def _all(allowed: dict[str, Allowed]) -> set[str]:
     return {topic for item in allowed.values() for topic in item.all.publishes}
