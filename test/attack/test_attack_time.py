@@ -26,7 +26,7 @@ STEPS = Sequence((Step('s1', 'navigate_to', {'place': 'pump'}), Step('s2', 'navi
 VALUES = {'mode': 'AUTO', 'estop': False}
 INPUTS = ('mode', 'estop', 'pose', 'executor', 'deadman')
 FROZEN_S = 0.8
-SLACK_S = 0.05
+SLACK_S = {'mode': 0.05, 'estop': 0.05, 'pose': 0.05, 'executor': 0.07, 'deadman': 0.07}  # leases: a tick, then a look
 
 
 # T17: time is moved by hand, in steps of 10 ms
@@ -108,13 +108,18 @@ def test_every_input_that_is_dropped_frozen_or_late_ends_the_step_in_time(
     trials: Callable[[int, int], int], record: Callable[..., None]
 ) -> None:
     random, each = Random(17), trials(5, 50)
-    worst_s, goals = 0.0, 0
+    worst_s, goals = dict.fromkeys(INPUTS, 0.0), 0
     for name, way in STAMPED:
         for _ in range(each):
             late_s, sent = overdue(name, way, random)
-            worst_s, goals = max(worst_s, late_s), goals + sent
-            assert 0.0 < late_s <= SLACK_S + 1e-6, f'{name} {way}: {late_s} s after its limit'
-    record('T17', trials=each * len(STAMPED), breaches=goals, worst_ms=round(worst_s * 1e3))
+            worst_s[name], goals = max(worst_s[name], late_s), goals + sent
+            assert 0.0 < late_s <= SLACK_S[name] + 1e-6, f'{name} {way}: {late_s} s after its limit'
+    record(
+        'T17',
+        trials=each * len(STAMPED),
+        breaches=goals,
+        worst_ms={name: round(late_s * 1e3) for name, late_s in worst_s.items()},
+    )
     assert goals == 0
 
 
