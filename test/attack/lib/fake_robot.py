@@ -18,7 +18,7 @@ from action_msgs.msg import GoalStatus, GoalStatusArray
 from action_msgs.srv import CancelGoal
 from gemma4_ros.action import DispatchStep, DriveTo
 from gemma4_ros.msg import DeadmanState, GateState, Heartbeat, StopRequest
-from gemma4_ros.srv import AdmitPlan, ClosePermit, SetArmed
+from gemma4_ros.srv import AdmitPlan, ClosePermit, GetPlan, SetArmed
 from nav_msgs.msg import Odometry
 from rclpy.action import ActionClient
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -154,13 +154,19 @@ class Robot:
         self.stops = {
             name: node.create_publisher(StopRequest, f'{name}/stop', qos.STOP) for name in ('gate', 'deadman')
         }
+        self.deadman_state = node.create_publisher(DeadmanState, 'deadman/state', qos.STATE_LATCHED)
         self.states: list[GateState] = []
         self.deadman: list[DeadmanState] = []
         self.abandoned: list[StopRequest] = []
         node.create_subscription(GateState, 'gate/state', self.states.append, qos.STATE_LATCHED)
         node.create_subscription(DeadmanState, 'deadman/state', self.deadman.append, qos.STATE_LATCHED)
         node.create_subscription(StopRequest, 'deadman/stop', self.abandoned.append, qos.STOP)
-        types = {'gate/admit': AdmitPlan, 'gate/close': ClosePermit, 'gate/set_armed': SetArmed}
+        types = {
+            'gate/admit': AdmitPlan,
+            'gate/close': ClosePermit,
+            'gate/set_armed': SetArmed,
+            'gate/get_plan': GetPlan,
+        }
         types['deadman/set_armed'] = SetArmed
         self.clients = {name: node.create_client(cls, name) for name, cls in types.items()}
         self.dispatcher = ActionClient(node, DispatchStep, 'gate/dispatch')
