@@ -8,9 +8,9 @@ Mutation testing of the gate's rules: change one thing, and see whether a unit t
 Why no library: mutmut 3.8.1 runs here, and decided 3 of the 404 mutants of automaton.py in four minutes, as it
 switches mutants inside of every call and gives each the whole of the property tests; cosmic-ray 8.7.0 would start
 pytest, plugins and all imports anew for each of over a thousand mutants. Here pytest collects once, and every mutant is
-a fork of that process in which one function got another code. Examples come before properties, properties draw fewer cases and do
-not shrink, and the first failure ends it. What stands outside of functions (fields, constants) is changed before the
-gate is imported, in a process of its own.
+a fork of that process in which one function got another code. Examples come before properties, properties draw fewer
+cases and do not shrink, and the first failure ends it. What stands outside of functions (fields, constants) is changed
+before the gate is imported, in a process of its own.
 """
 
 from __future__ import annotations

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gemma4_ros.core.gate.audit import Chain
+from gemma4_ros.core.gate.audit import Chain, checkpoint_text
 from gemma4_ros.core.gate.audit_verify import verify
 from gemma4_ros.ros.gate_audit import AuditError, AuditFile
 
@@ -55,6 +56,49 @@ def test_any_changed_byte_shows(index: int, flip: int) -> None:
 )
 def test_removed_moved_doubled_cut_or_foreign_lines_show(lines: list[bytes]) -> None:
     assert verify(lines).problem
+
+
+KEY = Ed25519PrivateKey.from_private_bytes(b'k' * 32)
+PUBLIC = KEY.public_key().public_bytes_raw()
+
+
+def signed_log(key: Ed25519PrivateKey = KEY) -> list[bytes]:
+    """Return two records, a checkpoint, one more record."""
+    chain = Chain()
+    lines = [chain.seal({'kind': 'start'}), chain.seal({'kind': 'admit'})]
+    signature = key.sign(checkpoint_text(chain.count, chain.last)).hex()
+    return [*lines, chain.seal({'kind': 'checkpoint', 'signature': signature}), chain.seal({'kind': 'stop'})]
+
+
+def test_checkpoint_signs_number_and_hash_of_what_stands_before_it() -> None:
+    chain = Chain()
+    assert checkpoint_text(chain.count, chain.last) == b'gemma4_ros audit checkpoint 0 ' + b'0' * 64
+    report = verify(signed_log(), PUBLIC)
+    assert (report.records, report.problem, report.line, report.signed) == (4, '', 0, 3)
+    report = verify(signed_log())
+    assert (report.records, report.problem, report.signed) == (4, '', 0)  # nobody looked
+
+
+def test_checkpoint_of_another_key_or_of_another_place_is_found() -> None:
+    report = verify(signed_log(Ed25519PrivateKey.from_private_bytes(b'm' * 32)), PUBLIC)
+    assert (report.line, report.problem, report.records) == (3, 'the checkpoint is not signed by that key', 2)
+    good = json.loads(signed_log()[2])['signature']
+    for signature in (good, good[:-2], 'no hexadecimal', '', None, 7):
+        chain = Chain()
+        lines = [chain.seal({'kind': 'start'}), chain.seal({'kind': 'checkpoint', 'signature': signature})]
+        assert verify(lines, PUBLIC).problem == 'the checkpoint is not signed by that key'
+    chain = Chain()
+    assert verify([chain.seal({'kind': 'checkpoint'})], PUBLIC).line == 1
+
+
+def test_record_that_only_speaks_of_a_checkpoint_is_none() -> None:
+    chain = Chain()
+    lines = [chain.seal({'kind': 'start'}), chain.seal({'kind': 'note', 'about': {'kind': 'checkpoint'}})]
+    assert (verify(lines, PUBLIC).problem, verify(lines, PUBLIC).signed) == ('', 0)
+    log = signed_log()
+    chain.count, chain.last = 4, json.loads(log[-1])['hash']
+    log.append(chain.seal({'kind': 'note', 'about': {'kind': 'checkpoint'}}))
+    assert (verify(log, PUBLIC).problem, verify(log, PUBLIC).signed) == ('', 3)
 
 
 def records(path: Path) -> list[dict[str, Any]]:

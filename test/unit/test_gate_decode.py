@@ -11,6 +11,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gemma4_ros.core.gate import decode as decode_module
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.decode import decode
 from gemma4_ros.core.gate.verdict import Refused
@@ -132,6 +133,17 @@ S1, S2 = ['root', 'sequence', 0], ['root', 'sequence', 1]
 )
 def test_bad_bytes_are_refused_with_their_code(raw: bytes, code: Code) -> None:
     assert code_of(raw) is code
+
+
+def test_typed_reading_that_gives_another_document_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = decode(changed(['goal'], 'something else'))
+    monkeypatch.setattr(decode_module, 'rebuild', lambda value: other)
+    assert code_of(GOOD) is Code.TYPES
+
+
+def test_schema_is_never_fetched_from_anywhere() -> None:
+    with pytest.raises(ValueError, match='the gate fetches nothing: file:///etc/passwd'):
+        decode_module._retrieve('file:///etc/passwd')
 
 
 @pytest.mark.parametrize(

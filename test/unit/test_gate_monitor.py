@@ -122,6 +122,10 @@ def test_goal_is_rebuilt_by_the_gate_from_the_stored_plan() -> None:
         (Step('s1', 'set_panel_value', {'panel': 'setpoint_panel', 'value_bar': 7.9}), Code.ARGUMENT_NOT_ALLOWED),
         (Step('s1', 'navigate_to', {'place': Ref('r', 'value')}), Code.REFERENCE),
         (Step('s1', 'set_panel_value', {'panel': 'setpoint_panel', 'value_bar': Ref('r', 'gauge')}), Code.REFERENCE),
+        (
+            Step('s1', 'set_panel_value', {'panel': 'setpoint_panel', 'value_bar': Ref('q', 'distance_m')}),
+            Code.REFERENCE,
+        ),
         (If(Condition(Ref('r', 'value'), '<', 4.0, 5.0, 'hold', 'psi'), DRIVE), Code.REFERENCE),
         (If(Condition(Ref('r', 'value'), '<', 4.0, 5.0, 'hold'), DRIVE), Code.REFERENCE),
         (If(Condition(Ref('r', 'value'), '<', 'low', 5.0, 'hold', 'bar'), DRIVE), Code.REFERENCE),
@@ -130,7 +134,8 @@ def test_goal_is_rebuilt_by_the_gate_from_the_stored_plan() -> None:
     ],
 )
 def test_plan_that_does_not_fit_tools_and_world_is_refused(step: Node, code: Code) -> None:
-    admission = Gate().armed().admit(READ, step)
+    far = Step('q', 'navigate_to', {'place': 'pump'})
+    admission = Gate().armed().admit(READ, far, step)
     assert isinstance(admission.verdict, Deny) and admission.verdict.code is code and admission.candidate is None
 
 
@@ -451,6 +456,28 @@ def test_old_permits_are_forgotten_and_shutdown_disarms() -> None:
     gate.monitor.moment.shut(gate.now)
     assert gate.monitor.state.latch is Latch.DISARMED
     assert gate.code(last, 's1') is Code.PERMIT_EPOCH
+
+
+def test_end_of_a_step_whose_permit_was_forgotten_is_written_down_and_changes_nothing() -> None:
+    gate = Gate().armed()
+    ticket = gate.start(gate.permit(DRIVE), 's1')
+    for _ in range(17):
+        gate.monitor.close(gate.monitor.view(gate.now).permit_id, 0, '', gate.now)
+        gate.permit(DRIVE)
+    past = gate.monitor.state.past
+    gate.monitor.finish(ticket, True, {'distance_m': 1.0}, gate.now)
+    assert gate.monitor.state.past is past and gate.notes.kinds[-1] == 'result'
+    assert gate.monitor.must_end(ticket, gate.now) is not None
+
+
+def test_condition_of_a_dead_permit_is_not_decided() -> None:
+    gate = Gate().armed()
+    permit = gate.permit(READ, If(Condition(Ref('r', 'value'), '<', 4.0, 5.0, 'hold', 'bar'), DRIVE))
+    gate.run(permit, 'r', value=1.0)
+    gate.monitor.close(permit, 0, '', gate.now)
+    with pytest.raises(Refused) as caught:
+        gate.monitor.evaluate(permit, '/1', gate.now)
+    assert (caught.value.verdict.code, caught.value.verdict.rule) == (Code.PERMIT_CLOSED, 'permit.dead')
 
 
 def test_hash_of_the_plan_names_it() -> None:

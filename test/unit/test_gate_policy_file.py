@@ -6,12 +6,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from dataclasses import replace
 
 import pytest
 from hand_gate import load as load_shipped
 
 from gemma4_ros.core.errors import PolicyError
 from gemma4_ros.core.gate import policy as policies
+from gemma4_ros.core.gate.bind import Catalogue
+from gemma4_ros.core.gate.codes import Code
+from gemma4_ros.core.gate.diff import corpus, diff, shown
+from gemma4_ros.core.gate.explain import explain
+from gemma4_ros.core.gate.lint import lint
+from gemma4_ros.core.gate.ordinary import ordinary_state, ordinary_value
 from gemma4_ros.core.gate.policy import (
     Approval,
     ArgumentRule,
@@ -26,7 +33,9 @@ from gemma4_ros.core.gate.policy import (
     tier_of,
 )
 from gemma4_ros.core.gate.policy_file import load_policy
-from gemma4_ros.core.gate.zones import Point
+from gemma4_ros.core.gate.verdict import Allow, Hold, NeedsApproval
+from gemma4_ros.core.gate.zones import Point, Zones
+from gemma4_ros.core.plan import Plan, Repeat, Step, plan_to_bytes
 from gemma4_ros.core.tools import load_tools
 
 _, CATALOGUE = load_shipped()
@@ -86,6 +95,9 @@ leases: {{executor_s: 1.0, deadman_s: 0.5}}
 
 def load(text: str = TEXT) -> Policy:
     return load_policy(text, 'policy.yaml', CATALOGUE.toolset)
+
+
+POST = '    post: {signal: pose, near_end_m: 0.4, within_s: 2.0},\n'
 
 
 def line_of(part: str) -> int:
@@ -293,3 +305,148 @@ def test_boolean_argument_takes_labels_of_results_alone() -> None:
     for event in ('1', '"true"'):
         with pytest.raises(PolicyError, match='is neither true nor false; is_on is'):
             lamp('{from: [camera]}', event)
+
+
+# What the command line says about a policy ---------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ('old', 'new', 'said'),
+    [
+        ('frame: map', 'frame: odom', "policy.zones.frame: the world is given in 'map', so every goal is refused"),
+        ('ends_at: pose, ', 'post: {signal: mode, is: AUTO, within_s: 1}, ',
+         'its goal has a pose, and without ends_at'),
+        ('[[1, 1], [2, 1], [2, 2], [1, 2]]', '[[2, 1], [4, 1], [4, 3], [2, 3]]', 'policy.zones: pump is never reached'),
+        ('[[1, 1], [2, 1], [2, 2], [1, 2]]', '[[-9, -9], [9, -9], [9, 9], [-9, 9]]', 'lies wholly in the keep-out'),
+        ('{signal: mode, is: AUTO}]', '{signal: mode, is: AUTO}, {signal: mode, is: MANUAL}]',
+         'mode can never be both'),
+        ('max: 0.9}, {', 'max: 0.9}, {signal: battery, min: 0.95}, {', 'battery can never be both'),
+        ('max: 0.9}, {', 'max: 0.9}, {signal: battery, max: 0.1}, {', 'battery can never be both'),
+        ('value_bar: 2}', 'value_bar: 0.5}', 'the cap of value_bar at 0.5 is below its bounds; nothing passes it'),
+        ('min: 1.0, unit: bar', 'min: 1.0, max: 2.0, unit: bar', 'cap of value_bar at 2 is as wide as its bounds'),
+        ('per_minute: 6', 'per_minute: 1', '1 uses within 60 s are fewer than the 2 tries of one step'),
+        ('{value_bar: 3}', '{}', 'policy.sequences.no_three: set_panel_value is never allowed; leave it out'),
+        ('then: {tool: dock}', 'then: {tool: navigate_to}', 'policy.sequences.back: first and then are the same'),
+        ('    hazard: h1}', '    scope: plan}', 'policy.sequences.first_dock: names no hazard'),
+        ('max_age_s: 5.0,', 'max_age_s: 6.0,', 'policy.signals.battery: 6 s old still counts as fresh'),
+        ('people: 2, role: lead', 'people: 0', 'sequences.few: names no hazard'),
+    ],
+)  # fmt: skip
+def test_lint_names_what_cannot_work_or_has_no_effect(old: str, new: str, said: str) -> None:
+    assert old in TEXT
+    assert any(
+        said in line
+        for line in lint(load(TEXT.replace(old, new, 1).replace(POST if 'post:' in new else '\0', '')), CATALOGUE)
+    )
+
+
+def test_lint_of_the_people_and_of_a_policy_without_zones() -> None:
+    policy = load()
+    nobody = {key: Approval(item.confirm, 0) for key, item in policy.approvals.items()}
+    said = 'policy.people: nobody of them is ever asked; approvals want no people'
+    assert said in lint(replace(policy, approvals=nobody), CATALOGUE) and said not in lint(policy, CATALOGUE)
+    said = 'policy.people: is missing, so names are taken at their word'
+    assert said in lint(replace(policy, people={}), CATALOGUE) and said not in lint(policy, CATALOGUE)
+    assert not any('zones' in line for line in lint(replace(policy, zones=None), CATALOGUE))
+
+
+def test_lint_names_a_recovery_that_is_not_listed() -> None:
+    text = BOOLEAN_TOOL + 'lift:\n' + BOOLEAN_TOOL.split('lamp:\n')[1].replace('lamp', 'lift')
+    text = text.replace('{is_on: {type: boolean}}', '{}').replace('$is_on', 'true')
+    text = text.replace('  risk: reversible\nlift', '  retry: {times: 1, recover: [lift]}\n  risk: reversible\nlift')
+    toolset = load_tools([('lamp.yaml', text)], CATALOGUE.world)
+    catalogue = Catalogue(CATALOGUE.world, toolset, '', '')
+    start, end = TEXT.index('tools:'), TEXT.index('rates:')
+    policy = load_policy(f'{TEXT[:start]}tools: {{lamp: {{risk: reversible}}}}\n{TEXT[end:]}', 'policy.yaml', toolset)
+    said = 'policy.tools.lamp: its recovery lift is not listed: plans with it are denied'
+    assert said in lint(policy, catalogue)
+    raw, state = plan_to_bytes(Plan('x', Step('s', 'lamp', {}))), ordinary_state(policy, CATALOGUE.world, 1.0)
+    case_lines = explain(raw, policy, catalogue, state, 'anna', 0, 1.0)
+    assert [line.subject for line in case_lines if line.verdict.rule == 'policy.tools'] == ['s/recover/lift']
+
+
+def test_explain_names_what_whole_plans_and_unknown_tools_break() -> None:
+    policy = load()
+    state = ordinary_state(policy, CATALOGUE.world, 1.0)
+
+    def lines(step: Step | Repeat) -> list[tuple[str, str, str]]:
+        found = explain(plan_to_bytes(Plan('x', step)), policy, CATALOGUE, state, 'anna', 0, 1.0)
+        return [(line.subject, line.verdict.name, line.verdict.rule) for line in found]
+
+    assert lines(Step('s', 'fly', {}))[-1] == ('plan', 'deny', 'admission.tools')
+    assert ('plan', 'deny', 'policy.sequences.few') in lines(Repeat(Step('s', 'dock', {}), 3))
+    assert ('plan', 'allow', 'policy.sequences') in lines(Step('s', 'read_gauge', {'gauge': 'pressure_gauge'}))
+
+
+def test_corpus_has_every_name_and_the_ends_and_middle_of_numbers() -> None:
+    plans = dict(corpus(CATALOGUE))
+    values = sorted(float(name.split('value_bar=')[1].rstrip(')')) for name in plans if 'value_bar' in name)
+    assert values == [0.0, 2.0, 4.0, 6.0, 8.0]
+    assert sum('navigate_to' in name for name in plans) == 5 and sum('open_valve' in name for name in plans) == 2
+
+
+def test_corpus_takes_booleans_and_integers_and_leaves_drafts_out() -> None:
+    text = BOOLEAN_TOOL.replace(
+        '{is_on: {type: boolean}}', '{is_on: {type: boolean}, n: {type: integer, min: 1, max: 3, unit: "1"}}'
+    )
+    text = text.replace('{data: $is_on}', '{data: $is_on, n: $n}')
+    toolset = load_tools([('lamp.yaml', text)], CATALOGUE.world)
+    plans = dict(corpus(Catalogue(CATALOGUE.world, toolset, '', '')))
+    assert len(plans) == 6
+    drafts = {'lamp': replace(toolset.tools['lamp'], draft=True)}
+    assert dict(corpus(Catalogue(CATALOGUE.world, replace(toolset, tools=drafts), '', ''))) == {}
+
+
+def test_diff_shows_what_is_decided_differently_and_nothing_else() -> None:
+    old = load()
+    read = plan_to_bytes(Plan('x', Step('s', 'read_gauge', {'gauge': 'pressure_gauge'})))
+    panel = plan_to_bytes(Plan('x', Step('s', 'set_panel_value', {'panel': 'setpoint_panel', 'value_bar': 4.0})))
+    plans = {'read': read, 'panel': panel}
+    assert diff(old, old, CATALOGUE, plans) == []
+    found = diff(old, load(TEXT.replace('min: 1.0, unit', 'min: 5.0, unit')), CATALOGUE, plans)
+    assert {(item.plan, item.channel, item.mode) for item in found} == {
+        ('panel', channel, mode) for channel in ('typed', 'speech') for mode in ('AUTO', 'MANUAL', 'MAINTENANCE')
+    }
+    typed = next(item for item in found if (item.channel, item.mode) == ('typed', 'AUTO'))
+    assert shown(typed.before) == 'needs a confirmation and 1 people of safety'
+    assert shown(typed.after) == 'deny 625 (policy.tools.set_panel_value.args.value_bar)'
+    found = diff(old, load(TEXT.replace('MANUAL: read', 'MANUAL: none')), CATALOGUE, {'read': read})
+    assert {(item.mode, shown(item.before), shown(item.after)) for item in found} == {
+        ('MANUAL', 'allow', 'hold 645 (policy.modes.MANUAL)')
+    }
+    found = diff(old, load(TEXT.replace('people: 1, role: safety', 'people: 1')), CATALOGUE, plans)
+    assert {shown(item.after) for item in found} == {'needs a confirmation and 1 people'}
+
+
+def test_ordinary_moment_lets_the_whole_policy_hold() -> None:
+    policy = load()
+    state = ordinary_state(policy, CATALOGUE.world, 7.0)
+    values = {name: value.value for name, value in state.signals.items()}
+    assert (values['mode'], values['estop']) == ('AUTO', False)
+    assert (
+        isinstance(values['pose'], Point) and policy.zones is not None and not policy.zones.problem(values['pose'])[0]
+    )
+    assert {value.at_s for value in state.signals.values()} == {7.0}
+    assert ordinary_value(policy, CATALOGUE.world, 'battery') == pytest.approx(0.35)  # 0.2 to 0.5 fit all tests
+    nowhere = replace(policy, zones=Zones('elsewhere', 'pose', ()))
+    assert ordinary_value(nowhere, CATALOGUE.world, 'pose') is None
+
+
+@pytest.mark.parametrize(
+    ('tests', 'value'),
+    [
+        ([policies.Test('x', equals='shut'), policies.Test('x', low=1.0)], 'shut'),
+        ([policies.Test('x', low=1.0)], 1.0),
+        ([policies.Test('x', high=2.0)], 2.0),
+        ([policies.Test('x', low=1.0), policies.Test('x', high=2.0)], 1.5),
+        ([], None),
+    ],
+)
+def test_ordinary_value_passes_every_test_that_is_made_of_it(tests: list[policies.Test], value: object) -> None:
+    policy = load()
+    dock = replace(policy.tools['dock'], when=tuple(When(test) for test in tests))
+    assert ordinary_value(replace(policy, tools={'dock': dock}), CATALOGUE.world, 'x') == value
+
+
+def test_verdict_in_a_few_words() -> None:
+    assert shown(Allow()) == 'allow' and shown(Hold(Code.DISARMED, 'state.disarmed', '')) == 'hold 640 (state.disarmed)'
+    assert shown(NeedsApproval(Code.DISARMED, '', '', confirm=True)) == 'needs a confirmation'
+    assert shown(NeedsApproval(Code.DISARMED, '', '', people=2)) == 'needs 2 people'

@@ -9,7 +9,7 @@ import pytest
 
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.rebuild import rebuild
-from gemma4_ros.core.gate.rendering import render
+from gemma4_ros.core.gate.rendering import changed_lines, render
 from gemma4_ros.core.gate.verdict import Refused
 from gemma4_ros.core.plan import Condition, Fallback, If, Parallel, Plan, Ref, Repeat, Sequence, Step, plan_to_json
 from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
@@ -64,6 +64,27 @@ in turn, until one works:
 def test_every_step_argument_and_branch_is_shown_and_no_word_of_a_model() -> None:
     assert render(PLAN, TOOLSET) == WORDS
     assert MODEL not in render(PLAN, TOOLSET)
+
+
+@pytest.mark.parametrize(
+    ('rendering', 'earlier', 'lines'),
+    [
+        ('a\nb\nc', (), ()),
+        ('a\nb\nc', ('a\nb\nc',), ()),
+        ('a\nb\nc', ('a\nc',), (1,)),
+        ('a\nb\nc', ('a\nB\nc',), (1,)),
+        ('a\nb\nc', ('x',), (0, 1, 2)),
+        ('a\nb\nc', ('x', 'a\nb', 'y'), (2,)),  # held against the most similar one
+        ('a\nb', ('b', 'a'), (1,)),  # of equals, against the latest
+        ('a\na', ('a',), (1,)),  # the same line once more is new
+        ('b\na', ('a\nb',), (0,)),  # another order is a change
+        ('\n'.join(['x'] * 300), ('\n'.join(['x'] * 299),), (299,)),
+    ],
+)
+def test_lines_that_an_earlier_plan_did_not_have_are_named(
+    rendering: str, earlier: tuple[str, ...], lines: tuple[int, ...]
+) -> None:
+    assert changed_lines(rendering, earlier) == lines
 
 
 def test_typed_reading_gives_the_same_plan() -> None:

@@ -33,7 +33,8 @@ def verify(lines: Iterable[bytes], key: bytes = b'') -> Report:
     for number, line in enumerate(lines, 1):
         problem, digest = _check(line, count, last)
         if not problem and key and b'"kind":"checkpoint"' in line:
-            problem, signed = _check_signature(line, count, last, key), number
+            problem, is_checkpoint = _check_signature(line, count, last, key)
+            signed = number if is_checkpoint else signed
         if problem:
             return Report(count, last, number, problem)
         last, count = digest, count + 1
@@ -59,14 +60,17 @@ def _check(line: bytes, number: int, last: str) -> tuple[str, str]:
     return '', digest
 
 
-def _check_signature(line: bytes, count: int, last: str, key: bytes) -> str:
+def _check_signature(line: bytes, count: int, last: str, key: bytes) -> tuple[str, bool]:
+    """Return what is wrong with a checkpoint, and whether the record is one."""
     record = json.loads(line)
+    if record.get('kind') != 'checkpoint':
+        return '', False
     try:
         signature = bytes.fromhex(str(record.get('signature', '')))
     except ValueError:
         signature = b''
-    is_good = record.get('kind') != 'checkpoint' or is_signed(key, signature, checkpoint_text(count, last))
-    return '' if is_good else 'the checkpoint is not signed by that key'
+    is_good = is_signed(key, signature, checkpoint_text(count, last))
+    return '' if is_good else 'the checkpoint is not signed by that key', is_good
 
 
 def _constant(name: str) -> Any:
