@@ -280,6 +280,7 @@ class Run:
 
     def run_items(self, session: Any) -> None:
         """Run tests until one fails, and leave."""
+        session.config.get_terminal_writer()._file = Path(os.devnull).open('w')  # noqa: SIM115 - this process ends soon
         for item, following in itertools.zip_longest(session.items, session.items[1:]):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
@@ -302,9 +303,6 @@ class Run:
                 child = os.fork()
                 if child == 0:
                     os.setpgid(0, 0)
-                    quiet = os.open(os.devnull, os.O_WRONLY)
-                    os.dup2(quiet, 1)
-                    os.dup2(quiet, 2)
                     child_of(mutant)
                 self.running[child] = (mutant.name, time.monotonic())
             if not self.running:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.decide import Case, PermitFacts, decide
-from gemma4_ros.core.gate.policy import Approval
+from gemma4_ros.core.gate.policy import Approval, ToolRule
 from gemma4_ros.core.gate.state import Latch, State, Value
 from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, worst
 from gemma4_ros.core.plan import Ref, Step
@@ -28,6 +28,7 @@ DRIVE = Step('s1', 'navigate_to', {'place': 'pump'})
 READ = Step('s1', 'read_gauge', {'gauge': 'pressure_gauge'})
 VALVE = Step('s1', 'open_valve', {'valve': 'main_valve'})
 PANEL = Step('s1', 'set_panel_value', {'panel': 'setpoint_panel', 'value_bar': 3.0})
+EXPIRED = 'the permit has expired; ask for a new plan'
 PERMIT = PermitFacts(epoch=7, expires_s=NOW + 10, enabled=frozenset({'s1'}))
 
 
@@ -122,26 +123,86 @@ def test_reference_is_judged_when_it_is_resolved() -> None:
 
 
 @pytest.mark.parametrize(
-    ('changes', 'code'),
+    ('changes', 'code', 'rule', 'text'),
     [
-        ({'permit': None}, Code.PERMIT_UNKNOWN),
-        ({'permit': dataclasses.replace(PERMIT, dead=Code.PERMIT_CLOSED)}, Code.PERMIT_CLOSED),
-        ({'permit': dataclasses.replace(PERMIT, epoch=6)}, Code.PERMIT_EPOCH),
-        ({'permit': dataclasses.replace(PERMIT, expires_s=NOW - 0.001)}, Code.PERMIT_EXPIRED),
-        ({'permit': dataclasses.replace(PERMIT, expires_s=math.nan)}, Code.PERMIT_EXPIRED),
-        ({'permit': dataclasses.replace(PERMIT, known=False)}, Code.STEP_UNKNOWN),
-        ({'permit': dataclasses.replace(PERMIT, running=frozenset({'s1'}))}, Code.STEP_RUNNING),
-        ({'permit': dataclasses.replace(PERMIT, enabled=frozenset())}, Code.STEP_NOT_ENABLED),
+        ({'permit': None}, Code.PERMIT_UNKNOWN, 'permit.unknown', 'no permit was given for this plan'),
+        ({'dead': Code.PERMIT_CLOSED}, Code.PERMIT_CLOSED, 'permit.dead', Code.PERMIT_CLOSED.meaning),
+        ({'epoch': 6}, Code.PERMIT_EPOCH, 'permit.epoch', 'the permit is of epoch 6; now is 7'),
+        ({'epoch': 8}, Code.PERMIT_EPOCH, 'permit.epoch', 'the permit is of epoch 8; now is 7'),
+        ({'expires_s': NOW - 0.001}, Code.PERMIT_EXPIRED, 'permit.time_to_live', EXPIRED),
+        ({'expires_s': math.nan}, Code.PERMIT_EXPIRED, 'permit.time_to_live', EXPIRED),
+        ({'known': False}, Code.STEP_UNKNOWN, 'permit.step', 'the plan has no such step'),
+        ({'running': frozenset({'s1'})}, Code.STEP_RUNNING, 'permit.running', 's1 is running already'),
+        ({'enabled': frozenset()}, Code.STEP_NOT_ENABLED, 'permit.automaton', 'the plan does not allow s1 now'),
+    ],
+)  # fmt: skip
+def test_permit_that_does_not_fit_denies(changes: dict[str, Any], code: Code, rule: str, text: str) -> None:
+    permit = None if 'permit' in changes else dataclasses.replace(PERMIT, **changes)
+    verdict = decide(POLICY, STATE, case(DRIVE, agreed=True, permit=permit), DRIVE, NOW)
+    assert isinstance(verdict, Deny) and (verdict.code, verdict.rule, verdict.text) == (code, rule, text)
+
+
+def test_permit_lives_to_its_last_moment() -> None:
+    permit = dataclasses.replace(PERMIT, expires_s=NOW)
+    assert isinstance(decide(POLICY, STATE, case(DRIVE, agreed=True, permit=permit), DRIVE, NOW), Allow)
+
+
+def test_plan_without_steps_is_judged_as_reading() -> None:
+    manual = state(signals=signals(mode=Value('MANUAL', NOW), pose=None))
+    assert isinstance(decide(POLICY, manual, case(), None, NOW), Allow)
+
+
+def test_words_and_rules_of_what_a_step_may_not_be() -> None:
+    verdict = decide(POLICY, STATE, case(Step('s1', 'shell', {})), None, NOW)
+    assert (verdict.rule, verdict.text) == ('policy.tools', 's1: the policy does not list shell')
+    verdict = decide(POLICY, STATE, case(DRIVE, channel=2), None, NOW)
+    assert (verdict.rule, verdict.text) == ('policy.approvals', 'unknown channel 2')
+    rule = POLICY.tools['set_panel_value'].args['value_bar']
+    bounds = dataclasses.replace(rule, low=0.5, high=6.0, allow=None, deny=frozenset({'bad'}))
+    tool = ToolRule('set_panel_value', 3, 'h4', {'value_bar': bounds})
+    policy = dataclasses.replace(POLICY, tools={'set_panel_value': tool}, zones=None)
+    for value, said in (
+        (None, 'is missing or of the wrong type'),
+        (True, 'is missing or of the wrong type'),
+        (0.4, '0.4 is outside 0.5 to 6 bar'),
+        (6.1, '6.1 is outside 0.5 to 6 bar'),
+        ('bad', "'bad' is not allowed"),
+    ):
+        step = Step('s1', 'set_panel_value', {} if value is None else {'value_bar': value})
+        verdict = decide(policy, STATE, case(step), None, NOW)
+        assert (verdict.code, verdict.hazard) == (Code.ARGUMENT_NOT_ALLOWED, 'h4')
+        assert verdict.rule == 'policy.tools.set_panel_value.args.value_bar'
+        assert verdict.text == f's1: value_bar {said}'
+    for value in (0.5, 6, 'good'):
+        step = Step('s1', 'set_panel_value', {'value_bar': value})
+        assert isinstance(decide(policy, STATE, case(step, agreed=True), None, NOW), Allow)
+
+
+@pytest.mark.parametrize(
+    ('need', 'code', 'said'),
+    [
+        (Approval(True, 0), Code.NEEDS_CONFIRMATION, 'wants the yes of operator'),
+        (Approval(False, 1), Code.NEEDS_APPROVAL, 'wants the yes of 1 other people'),
+        (Approval(True, 2, 'lead'), Code.NEEDS_APPROVAL, 'wants the yes of 2 other people (lead)'),
     ],
 )
-def test_permit_that_does_not_fit_denies(changes: dict[str, Any], code: Code) -> None:
-    verdict = decide(POLICY, STATE, case(DRIVE, agreed=True, **changes), DRIVE, NOW)
-    assert isinstance(verdict, Deny) and verdict.code is code
+def test_words_say_whose_yes_is_wanted(need: Approval, code: Code, said: str) -> None:
+    policy = dataclasses.replace(POLICY, approvals={**POLICY.approvals, (2, 'speech'): need})
+    verdict = decide(policy, STATE, case(DRIVE, channel=1), None, NOW)
+    assert isinstance(verdict, NeedsApproval) and verdict.code is code
+    assert verdict.text == f"s1: a step of risk 'motion', proposed by speech, {said}"
+    assert verdict.rule == 'policy.approvals.motion.speech' and verdict.hazard == POLICY.tools['navigate_to'].hazard
+    assert (verdict.confirm, verdict.people, verdict.roles) == (
+        need.confirm,
+        need.people,
+        frozenset({need.role} - {''}),
+    )
 
 
 def test_silent_executor_holds_its_step() -> None:
     verdict = decide(POLICY, state(executor_at_s=NOW - 1.1), case(DRIVE, agreed=True, permit=PERMIT), DRIVE, NOW)
-    assert isinstance(verdict, Hold) and verdict.code is Code.EXECUTOR_LEASE
+    assert isinstance(verdict, Hold) and (verdict.code, verdict.rule) == (Code.EXECUTOR_LEASE, 'policy.leases.executor')
+    assert verdict.text == 'the executor sends no signs of life'
 
 
 @pytest.mark.parametrize(
