@@ -82,7 +82,7 @@ class DecodingModel:
             self._wanted.wait()
             start = time.monotonic()
             try:
-                answer = self._engine.generate(self._request(256, 120.0), cancelled=lambda: not self._wanted.is_set())
+                answer = self._engine.generate(self._request(32, 120.0), cancelled=lambda: not self._wanted.is_set())
             except Gemma4Error as error:
                 if self._wanted.is_set() and not self._over.is_set():
                     self.error = str(error)

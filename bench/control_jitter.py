@@ -3,9 +3,9 @@
 How evenly the controller loop of the simulated cell runs while the model decodes flat out, against the same loop alone.
 
 The loop is the cell's own (`Pacer`, `Cell.tick`), in a process of its own with the niceness that the table of processes
-gives it. It ticks at 50 Hz; here the cell runs at double speed, so that the loop has 100 Hz.
-Jitter is how far the time between the beginnings of two ticks is from the period. The two conditions take turns, so that
-what else happens on the computer falls on both. The engine is as it is shipped; it may only lower itself.
+gives it. It ticks at 50 Hz; here the cell runs at double speed, so that the loop has 100 Hz. Jitter is how far the time
+between the beginnings of two ticks is from the period. The two conditions take turns, so that what else happens on the
+computer falls on both. The engine is as it is shipped; it may only lower itself.
 """
 
 from __future__ import annotations
