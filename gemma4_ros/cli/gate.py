@@ -27,9 +27,10 @@ from gemma4_ros.cli.gate_terminal import (
     running_gate,
     visible,
 )
-from gemma4_ros.core.errors import ConfigError
+from gemma4_ros.core.errors import ConfigError, PlanError
 from gemma4_ros.core.gate.audit import GENESIS
 from gemma4_ros.core.gate.audit_verify import Report, verify
+from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.diff import corpus, shown
 from gemma4_ros.core.gate.diff import diff as diff_policies
 from gemma4_ros.core.gate.explain import explain as explain_plan
@@ -40,6 +41,7 @@ from gemma4_ros.core.gate.policy import CHANNELS, Policy
 from gemma4_ros.core.gate.state import Latch, Lock, State, Value
 from gemma4_ros.core.gate.verdict import Verdict
 from gemma4_ros.core.gate.zones import Point
+from gemma4_ros.core.plan import plan_from_json
 from gemma4_ros.core.world import World
 from gemma4_ros.ros.gate_config import GateFiles, load_gate, public_key
 from gemma4_ros.ros.gate_files import CELL_TOOLS, read_text
@@ -89,7 +91,7 @@ def check(
         now = time.monotonic()
         monitor.moment.state = _state(state, rules, catalogue.world, now)
         admission = monitor.admit(_bytes(plan), proposer, _channel(channel), now)
-    verdict = admission.verdict
+    verdict = _explained(admission.verdict, _bytes(plan) if str(plan) != '-' else b'')
     steps = [{'id': step_id, **_verdict_json(each)} for step_id, each in admission.steps]
     hashes = {'plan_sha256': admission.sha256, 'policy_sha256': rules.sha256}
     if as_json:
@@ -252,6 +254,16 @@ def _bytes(path: Path) -> bytes:
             return file.read(MAX_READ)
     except OSError as error:
         raise ConfigError(f'cannot read {path}: {error.strerror}') from None
+
+
+def _explained(verdict: Verdict, raw: bytes) -> Verdict:
+    """Say where a document breaks the schema, which the gate itself takes no time for."""
+    try:
+        if verdict.code is Code.SCHEMA and raw:
+            plan_from_json(json.loads(raw))
+    except PlanError as error:
+        return replace(verdict, text=str(error)[:300])
+    return verdict
 
 
 def _channel(name: str) -> int:

@@ -58,7 +58,12 @@ def parse(text: str, source: str, error: type[ConfigError] = ConfigError) -> Doc
     YAML 1.1 turns into booleans (yes, no, on, off), octal, hexadecimal and base-60 numbers, infinities, numbers too
     large or small to be exact, dates, and texts over 1 MiB.
     """
-    if len(text.encode('utf-8', 'surrogatepass')) > MAX_BYTES:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as problem:
+        line = text.count('\n', 0, problem.start) + 1
+        raise error(f'{source}:{line}: a lone surrogate is no text; write the whole character') from None
+    if size > MAX_BYTES:
         raise error(f'{source}: larger than {MAX_BYTES} bytes; split the file')
     try:
         _refuse_events(text, source, error)
@@ -75,7 +80,7 @@ def parse(text: str, source: str, error: type[ConfigError] = ConfigError) -> Doc
 
 
 def _refuse_events(text: str, source: str, error: type[ConfigError]) -> None:
-    documents = 0
+    documents = depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         line = _line(event)
         if isinstance(event, yaml.DocumentStartEvent):
@@ -84,6 +89,10 @@ def _refuse_events(text: str, source: str, error: type[ConfigError]) -> None:
                 raise error(f'{source}:{line}: a second document; keep one a file')
         if isinstance(event, yaml.AliasEvent) or getattr(event, 'anchor', None):
             raise error(f'{source}:{line}: anchors and aliases are not taken; write the value out')
+        opens = isinstance(event, yaml.CollectionStartEvent)
+        depth += 1 if opens else -1 if isinstance(event, yaml.CollectionEndEvent) else 0
+        if depth > MAX_DEPTH + 1:  # before anything recurses into it
+            raise error(f'{source}:{line}: nested deeper than {MAX_DEPTH}')
         tag = getattr(event, 'tag', None)
         if tag:
             raise error(f'{source}:{line}: the tag {tag!r} is not taken; remove it')

@@ -121,9 +121,14 @@ class WatcherNode(Node):
             _note(self.get_service_names_and_types_by_node, name, namespace, full, services, servers)
             _note(self.get_client_names_and_types_by_node, name, namespace, full, services, clients)
         for service, endpoint in services.items():  # who is there and has no node's name
-            servers[endpoint] += [watch.UNNAMED] * (self.count_services(service) - len(servers[endpoint]))
-            clients[endpoint] += [watch.UNNAMED] * (self.count_clients(service) - len(clients[endpoint]))
+            servers[endpoint] += self._unnamed(f'rr{service}Reply')
+            clients[endpoint] += self._unnamed(f'rq{service}Request')
         return watch.Graph(publishers, _frozen(servers), _frozen(clients))
+
+    def _unnamed(self, topic: str) -> list[str]:
+        """Return those without a node's name that write on the DDS topic of a service; a node may have several."""
+        found = _nodes(self.get_publishers_info_by_topic(topic, no_mangle=True))
+        return [name for name in found if name == watch.UNNAMED]
 
 
 def _called(endpoint: watch.Endpoint) -> str:

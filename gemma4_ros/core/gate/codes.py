@@ -27,7 +27,7 @@ class Code(IntEnum):
     TOO_LARGE = 610, 'The plan has more than 65,536 bytes.'
     NOT_UTF8 = 611, 'The plan is not strict UTF-8.'
     TOO_DEEP = 612, 'The plan nests brackets deeper than 16.'
-    TOO_MANY_STEPS = 613, 'The plan has more than 256 steps.'
+    TOO_MANY_STEPS = 613, 'The plan has more than 256 steps or 8,192 values.'
     NOT_JSON = 614, 'The plan is not one JSON document as RFC 8259 defines it.'
     DUPLICATE_KEY = 615, 'An object of the plan names the same key twice.'
     NUMBER_REFUSED = 616, 'A number is NaN, infinite, minus zero or beyond 2^53 - 1.'

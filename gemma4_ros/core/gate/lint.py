@@ -57,11 +57,11 @@ def _argument(where: str, rule: ArgumentRule, arg: Arg) -> Iterator[str]:
         left = (set(arg.values) if rule.allow is None else set(rule.allow)) - rule.deny
         if not left:
             yield f'{where}: nothing is left of it, so the tool cannot be used'
-        elif left == set(arg.values):
+        elif left == set(arg.values) and (rule.allow is not None or not rule.sources):
             yield f'{where}: allows everything that the tool takes; it has no effect'
         if rule.allow is not None and rule.allow & rule.deny:
             yield f'{where}: {", ".join(sorted(rule.allow & rule.deny))} is allowed and denied; denied wins'
-    elif rule.low <= arg.low and rule.high >= arg.high:
+    elif rule.low <= arg.low and rule.high >= arg.high and (rule.unit or not rule.sources):
         yield f'{where}: is as wide as the tool itself; it has no effect'
 
 

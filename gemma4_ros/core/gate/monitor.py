@@ -34,7 +34,7 @@ from gemma4_ros.core.gate.rendering import MAX_RENDERING, changed_lines, render
 from gemma4_ros.core.gate.state import Latch, Past, State, is_fresh
 from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, Refused, Verdict, demand, refuse, worst
 from gemma4_ros.core.gate.zones import Point
-from gemma4_ros.core.plan import If, Scalar, Step, walk
+from gemma4_ros.core.plan import MAX_NUMBER, If, Scalar, Step, walk
 
 __all__ = ['Admission', 'Monitor', 'View']
 
@@ -276,6 +276,7 @@ class Monitor:
     def finish(self, ticket: Ticket, succeeded: bool, values: Mapping[str, Scalar], now: float, text: str = '') -> None:
         """Record how a step that was sent has ended."""
         permit = self._permits.find(ticket.permit_id)
+        values = {name: value for name, value in values.items() if _is_usable(value)}
         if permit is not None:
             outcome = Outcome.SUCCEEDED if succeeded else Outcome.FAILED
             permit.end(ticket, outcome, Result(dict(values), now))
@@ -369,3 +370,8 @@ class Monitor:
             number = 3 if not isinstance(reason, Allow) else 2 if permit is not None and permit.is_started else 1
         ids = ('', '') if permit is None else (permit.id, permit.candidate.sha256)
         return View(number, self.state.epoch, shown, reason, *ids, tuple(lock.person for lock in self.state.locks))
+
+
+def _is_usable(value: Scalar) -> bool:
+    """Say whether a result can be compared: a controller can return what is no number, or an endless one."""
+    return isinstance(value, str | bool) or -MAX_NUMBER <= value <= MAX_NUMBER
