@@ -338,6 +338,17 @@ def test_lint_names_what_cannot_work_or_has_no_effect(old: str, new: str, said: 
     )
 
 
+def test_argument_rule_that_only_labels_results_has_an_effect() -> None:
+    for old, new in (('deny: [storage], from', 'from'), ('min: 1.0, unit: bar', 'from: [camera]')):
+        assert not any(
+            'no effect' in line or 'as wide' in line for line in lint(load(TEXT.replace(old, new)), CATALOGUE)
+        )
+    names = sorted(CATALOGUE.toolset.tools['navigate_to'].args['place'].values)
+    everything = TEXT.replace('deny: [storage], from: [camera]', f'allow: [{", ".join(names)}]')
+    said = 'policy.tools.navigate_to.args.place: allows everything that the tool takes; it has no effect'
+    assert said in lint(load(everything), CATALOGUE)
+
+
 def test_lint_of_the_people_and_of_a_policy_without_zones() -> None:
     policy = load()
     nobody = {key: Approval(item.confirm, 0) for key, item in policy.approvals.items()}
@@ -358,6 +369,8 @@ def test_lint_names_a_recovery_that_is_not_listed() -> None:
     policy = load_policy(f'{TEXT[:start]}tools: {{lamp: {{risk: reversible}}}}\n{TEXT[end:]}', 'policy.yaml', toolset)
     said = 'policy.tools.lamp: its recovery lift is not listed: plans with it are denied'
     assert said in lint(policy, catalogue)
+    listed = replace(policy, tools={**policy.tools, 'lift': replace(policy.tools['lamp'], name='lift')})
+    assert said not in lint(listed, catalogue)
     raw, state = plan_to_bytes(Plan('x', Step('s', 'lamp', {}))), ordinary_state(policy, CATALOGUE.world, 1.0)
     case_lines = explain(raw, policy, catalogue, state, 'anna', 0, 1.0)
     assert [line.subject for line in case_lines if line.verdict.rule == 'policy.tools'] == ['s/recover/lift']
