@@ -229,6 +229,7 @@ def kill_gate(watcher: Watcher, gate: subprocess.Popen[bytes]) -> dict[str, Any]
     wait(lambda: watcher.count['accepted'] > before['accepted'], 'the drive', ANSWER_S)
     killed_at = time.monotonic()
     gate.send_signal(signal.SIGKILL)
+    print(f'deadman_soak: the gate was killed at {time.time():.3f}', flush=True)  # to be read beside the nodes' logs
     took_s, late = None, []
     with contextlib.suppress(GoneError):
         wait(lambda: watcher.count['cancelled'] > before['cancelled'], 'the cancel', DRIVE_S + 1.0)
