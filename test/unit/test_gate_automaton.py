@@ -217,3 +217,29 @@ def test_an_end_without_a_start_is_refused() -> None:
     for name, outcome in (('s1', Outcome.SUCCEEDED), ('s1', Outcome.WITHDRAWN), ('s1/recover/clear', Outcome.FAILED)):
         with pytest.raises(NotEnabledError):
             automaton.record(Progress(), name, outcome)
+
+
+def test_choice_is_no_outcome_of_a_step_and_a_start_none_of_a_condition() -> None:
+    automaton = Automaton(Parallel((step('s1'), If(CONDITION, step('b'))), 'all'), RETRIES)
+    assert automaton.enabled(Progress()) == {'s1', '/1'}
+    for name, outcome in (('s1', Outcome.TRUE), ('s1', Outcome.FALSE), ('/1', Outcome.STARTED), ('/0', Outcome.TRUE)):
+        with pytest.raises(NotEnabledError):
+            automaton.record(Progress(), name, outcome)
+
+
+def test_three_attempts_with_two_recoveries_each_and_no_more() -> None:
+    automaton, progress = Automaton(step('s1', 'mended'), RETRIES), Progress()
+    between = ['s1/recover/clear', 's1/recover/back_up']
+    for name in ['s1', *between, 's1', *between, 's1']:
+        assert automaton.enabled(progress) == {name} and automaton.status(progress) is Status.OPEN
+        progress = automaton.record(automaton.record(progress, name, Outcome.STARTED), name, Outcome.FAILED)
+    assert automaton.enabled(progress) == frozenset() and automaton.status(progress) is Status.FAILED
+
+
+@pytest.mark.parametrize('times', [1, 2, 3, 4, 7])
+def test_repeat_has_exactly_as_many_rounds_as_it_says_also_within_another(times: int) -> None:
+    automaton, progress, rounds = Automaton(Repeat(Repeat(step('a'), times), 3), RETRIES), Progress(), 0
+    while automaton.enabled(progress):
+        progress, rounds = automaton.record(progress, 'a', Outcome.STARTED), rounds + 1
+        progress = automaton.record(progress, 'a', Outcome.SUCCEEDED)
+    assert rounds == 3 * times and automaton.status(progress) is Status.SUCCEEDED

@@ -20,7 +20,7 @@ from gemma4_ros.core.gate.decide import Case, PermitFacts, decide, findings, run
 from gemma4_ros.core.gate.policy import Approval, ArgumentRule, Limit, Policy, Post, SignalRule, ToolRule, When
 from gemma4_ros.core.gate.state import Latch, Lock, Past, State, Use, Value
 from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, Refused, Verdict
-from gemma4_ros.core.gate.zones import Point
+from gemma4_ros.core.gate.zones import Point, Zones
 from gemma4_ros.core.plan import Ref, Step
 
 SHIPPED, CATALOGUE = load()
@@ -238,6 +238,38 @@ def test_signal_is_missing_stale_or_frozen() -> None:
         assert isinstance(found, Hold) and (found.code, found.rule) == (code, 'policy.signals.battery')
     for moved_s in (NOW, NOW - 1.5, None):
         assert signal_problem(rule, replace(good, signals={'battery': Value(0.5, NOW, moved_s)}), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ('changes', 'text'),
+    [
+        ({'latch': Latch.DISARMED}, 'the gate is disarmed; arm it: gemma4 gate arm'),
+        ({'latch': Latch.STOPPED, 'stop_text': 'x'}, 'stopped: x; a person must reset the gate'),
+        ({'deadman_tripped': True}, 'the deadman has tripped; reset it'),
+        ({'deadman_at_s': None}, 'the deadman is not running'),
+        ({'lease_lapsed': True}, 'the executor went silent; arm again'),
+        ({'audit_ok': False}, 'the audit log cannot be written; free the disk'),
+    ],
+)
+def test_words_say_what_a_person_can_do(changes: dict[str, Any], text: str) -> None:
+    assert [item.text for item in conditions(POLICY, replace(state(), **changes), 2, NOW)] == [text]
+
+
+def test_pressed_stop_and_unknown_mode_keep_even_reading_back() -> None:
+    assert [item.text for item in conditions(POLICY, state(estop=True), 0, NOW)] == ['the emergency stop is pressed']
+    for mode in ('auto', '', None, True, 'OFF'):
+        found = [facts(item) for item in conditions(POLICY, state(mode=mode), 0, NOW)]
+        assert found == [('hold', Code.MODE, 'policy.modes.unknown', '')]
+    texts = [item.text for item in conditions(POLICY, state(mode='MANUAL'), 2, NOW)]
+    assert texts == ["the mode MANUAL does not allow steps of risk 'motion'"]
+
+
+def test_pose_that_was_never_seen_is_missing_and_no_place() -> None:
+    pose = SignalRule('pose', 'odom', 'nav_msgs/msg/Odometry', '', 0.5, 2)
+    policy = replace(POLICY, signals={**POLICY.signals, 'pose': pose}, zones=Zones('map', 'pose', ()))
+    found = [facts(item) for item in conditions(policy, state(), 2, NOW)]
+    assert found == [('hold', Code.SIGNAL_MISSING, 'policy.signals.pose', ''), ('hold', Code.PLACE, 'policy.zones', '')]
+    assert list(conditions(policy, state(), 1, NOW)) == []
 
 
 def test_lock_denies_motion_and_lets_reading_go_on() -> None:

@@ -198,6 +198,19 @@ def test_result_is_no_further_use() -> None:
     assert facts(of_step(past, VALVE)) == HELD
 
 
+def test_uses_of_another_tool_and_uses_without_the_amount_do_not_count() -> None:
+    assert of_step(spent('take_photo', **{'': 9.0}), VALVE) == [] and of_plan(spent('undock', **{'': 9.0}), VALVE) == []
+    past = Past()
+    for _ in range(12):
+        past, _ = after_sending(POLICY, past, {}, DRIVE, NOW)
+    assert of_step(past, DRIVE) == []  # it has not driven anywhere yet
+
+
+def test_words_and_truths_are_no_amounts() -> None:
+    past = after_result(POLICY, Past(), 'navigate_to', {'distance_m': 2, 'note': '9', 'flag': True}, NOW)
+    assert dict(past.uses[0].amounts) == {'': 0.0, 'distance_m': 2.0}
+
+
 def test_tool_without_a_rule_has_no_limits_and_what_nobody_looks_back_to_is_forgotten() -> None:
     assert of_step(Past(), Step('x', 'dock', {})) == []
     past = after_result(POLICY, spent('undock', NOW - 100.0), 'undock', {}, NOW)
@@ -319,7 +332,7 @@ def test_plans_of_the_last_minute_are_remembered_and_never_more_than_a_bound() -
     assert after_asking(past, 'carl', NOW + 60.0).plans == ((NOW + 59.9, 'bob'), (NOW + 60.0, 'carl'))
     for number in range(MAX_PLANS + 5):
         past = after_asking(past, f'p{number}', NOW + 60.0)
-    assert len(past.plans) == MAX_PLANS and past.plans[-1] == (NOW + 60.0, f'p{MAX_PLANS + 4}')
+    assert len(past.plans) == MAX_PLANS == 1024 and past.plans[-1] == (NOW + 60.0, f'p{MAX_PLANS + 4}')
 
 
 def test_gate_answers_a_flood_before_it_reads_and_refused_plans_count() -> None:

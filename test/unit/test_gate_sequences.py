@@ -559,6 +559,23 @@ def test_response_is_forgotten_when_a_person_disarms() -> None:
     assert hand.monitor.state.latch is Latch.ARMED
 
 
+def test_response_that_a_person_took_over_is_not_awaited_again_by_the_next_step() -> None:
+    hand = gate(replace(RESPONSE, is_session=True))
+    run(hand, hand.permit(UNDOCK, STOW), 'undock')
+    hand.monitor.moment.disarm('anna', hand.now)
+    hand.later(0.1)
+    hand.arm()
+    run(hand, hand.permit(DOCK, STOW), 'dock')
+    assert hand.monitor.state.past.due_s == {}
+
+
+@pytest.mark.parametrize('kind', [kind for kind in KINDS if kind not in ('never', 'response')])
+def test_nothing_is_awaited_by_a_rule_that_is_no_response(kind: str) -> None:
+    hand = gate(order_of(kind, Event('undock'), None if kind in ONE_EVENT else Event('dock')))
+    run(hand, hand.permit(UNDOCK), 'undock')
+    assert hand.monitor.state.past.due_s == {}
+
+
 def test_fulfilled_response_of_a_session_lets_any_plan_follow() -> None:
     hand = gate(replace(RESPONSE, is_session=True))
     permit = hand.permit(UNDOCK, STOW)
