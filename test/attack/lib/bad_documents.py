@@ -186,13 +186,13 @@ def worst() -> Iterator[tuple[str, bytes]]:
     yield 'objects', b'{"a":' * 13_000
     yield 'quotes', b'"' * 65_536
     yield 'backslashes', b'"' + b'\\' * 65_000
-    yield 'escaped quotes', b'"' + b'\\"' * 500
-    yield 'numbers', b'[' + b','.join([b'1.5'] * 8000) + b']'
+    yield 'escaped quotes', b'"' + b'\\"' * 32_767
+    yield 'numbers', b'[' + b','.join([b'1.5'] * 16_000) + b']'
     yield 'empty', b'[' + b','.join([b'{}'] * 10_000) + b']'
-    yield 'keys', b'{' + b','.join(b'"%05d":0' % index for index in range(3000)) + b'}'
+    yield 'keys', b'{' + b','.join(b'"%05d":0' % index for index in range(6000)) + b'}'
     yield 'one key', (plan % ('{"%s":1}' % ('a' * 65_000))).encode()
     yield 'combining', (plan % ('{"%s":1}' % ('\u0301' * 30_000))).encode()
-    yield 'wrong nodes', (plan % ('{"sequence":[' + ','.join(['{}'] * 128) + ']}')).encode()
+    yield 'wrong nodes', (plan % ('{"sequence":[' + ','.join(['{}'] * 8_000) + ']}')).encode()
     yield 'repeats', (plan % ('{"repeat":' * 12 + '{}' + ',"times":1}' * 12)).encode()
     steps = ','.join(['{"args":{},"id":"a","tool":"b"}'] * 1500)
     yield 'steps', (plan % ('{"sequence":[' + steps + ']}')).encode()
