@@ -53,7 +53,7 @@ class World:
     def __init__(self) -> None:
         self.context = Context()
         rclpy.init(context=self.context)
-        self.node = node = Node('world', context=self.context)
+        self.node = node = Node('cell', context=self.context)
         self.workers = Workers(node, threads=0)
         self.beats_of_gate: Callable[[], str] | None = None
         self.gate_dispatches = False

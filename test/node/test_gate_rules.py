@@ -42,8 +42,8 @@ zones:
     pit: {kind: keep_out, polygon: [[2, 1], [4, 1], [4, 3], [2, 3]], hazard: h1}
 """
 MOVE = '  navigate_to: {risk: motion, hazard: h1}'
-POSE = 'pose: {topic: odom, type: nav_msgs/msg/Odometry, fresh_by: age'
-SEEN = 'pose: {topic: odom, type: nav_msgs/msg/Odometry, field: pose.pose, fresh_by: age'
+POSE = 'pose: {topic: odom, type: nav_msgs/msg/Odometry, publishers'
+SEEN = 'pose: {topic: odom, type: nav_msgs/msg/Odometry, field: pose.pose, publishers'
 VALVE = Step('v', 'open_valve', {'valve': 'main_valve'})
 
 
@@ -130,15 +130,7 @@ def test_success_that_an_independent_signal_does_not_show_is_a_failure(made: Mad
 
 # signals --------------------------------------------------------------------------------------------------------------
 def test_signal_is_taken_from_its_publisher_alone_but_a_stop_from_anybody(made: Made) -> None:
-    listed = (
-        'field: data, fresh_by: age, max_age_s: 2.0',
-        'field: data, fresh_by: age, publishers: [cell], max_age_s: 2.0',
-    )
-    stop = (
-        'field: data, fresh_by: age, max_age_s: 1.0',
-        'field: data, fresh_by: age, publishers: [cell], max_age_s: 1.0',
-    )
-    cell = made.cell(listed, stop)
+    cell = made.cell()
     cell.robot.mode = 'MANUAL'
     sent = 0
 
@@ -199,7 +191,10 @@ def test_frozen_stamp_holds_though_messages_come(made: Made) -> None:
 
 
 def test_latched_emergency_stop_lives_by_its_publishers_lease(made: Made) -> None:
-    change = ('field: data, fresh_by: age, max_age_s: 1.0', 'field: data, fresh_by: liveliness, max_age_s: 0.6')
+    change = (
+        'publishers: [cell], fresh_by: age, max_age_s: 1.0',
+        'publishers: [button], fresh_by: liveliness, max_age_s: 0.6',
+    )
     cell = made.cell(change)
     cell.robot.silent.add('estop')
     lease = qos.signal_alive(0.6)
@@ -329,7 +324,7 @@ sequences:
     permit = permit_of(cell, VALVE, close)
     assert cell.operator.dispatch(permit, 'v').code == 0
     wait(lambda: cell.operator.state == GateState.STOPPED, 'what had to follow did not: a stop')
-    assert cell.robot.goals == ['read pressure_gauge', 'valve main_valve 0']
+    assert cell.robot.goals == ['read pressure_gauge', 'valve main_valve 1']
 
 
 def test_too_many_plans_in_a_minute_are_held(made: Made) -> None:

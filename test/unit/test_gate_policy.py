@@ -105,8 +105,8 @@ def test_no_policy_at_all_is_refused(text: str) -> None:
         ('topic: odom', 'topic: pose', 'on odom'),
         ('time_to_live_s: 120', 'time_to_live_s: 3600', 'a yes may come 60 min after'),
         (
-            'field: data, fresh_by: age, max_age_s: 1.0, needed_from: read',
-            'field: data, fresh_by: age, max_age_s: 1.0, needed_from: motion',
+            'fresh_by: age, max_age_s: 1.0, needed_from: read',
+            'fresh_by: age, max_age_s: 1.0, needed_from: motion',
             "below 'motion' go on",
         ),
         (

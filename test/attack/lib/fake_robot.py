@@ -141,7 +141,7 @@ class Robot:
     def __init__(self, *controllers: tuple[Any, str]) -> None:
         self.context = Context()
         rclpy.init(context=self.context)
-        self.node = node = Node('robot', context=self.context)
+        self.node = node = Node('cell', context=self.context)
         self.silent: set[str] = set()
         self.beats = 0
         self.mode, self.estop = 'AUTO', False
