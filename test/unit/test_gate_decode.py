@@ -141,6 +141,28 @@ def test_typed_reading_that_gives_another_document_is_refused(monkeypatch: pytes
     assert code_of(GOOD) is Code.TYPES
 
 
+def refusal_of(raw: bytes) -> str:
+    with pytest.raises(Refused) as caught:
+        decode(raw)
+    verdict = caught.value.verdict
+    return f'{verdict.code.name} {verdict.rule} {verdict.text}'
+
+
+def test_document_of_too_many_values_is_refused_before_it_is_parsed() -> None:
+    most = decode_module.MAX_VALUES
+    said = f'TOO_MANY_STEPS admission.steps {most + 1} values; at most {most} are taken'
+    assert refusal_of(b'[' + b'1,' * (most + 1) + b'1') == said
+    assert refusal_of(b'[' + b'1,' * most + b'1').startswith('NOT_JSON')
+    assert refusal_of(b'"' + b',' * (most + 1) + b'"').startswith('SCHEMA')  # within a text they are none
+
+
+def test_place_of_a_broken_rule_is_named_where_the_document_is_small() -> None:
+    small = refusal_of(changed([*S1, 'id'], 'S1'))
+    assert small.startswith('SCHEMA admission.schema /root') and small.endswith('of plan-1.json')
+    big = changed(['goal'], 'x' * (decode_module.MAX_EXPLAINED + 1))
+    assert refusal_of(big) == 'SCHEMA admission.schema the document breaks plan-1.json; gemma4 gate check says where'
+
+
 def test_schema_is_never_fetched_from_anywhere() -> None:
     with pytest.raises(ValueError, match='the gate fetches nothing: file:///etc/passwd'):
         decode_module._retrieve('file:///etc/passwd')
