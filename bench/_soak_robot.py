@@ -27,7 +27,7 @@ class SoakRobot(Node):
     """Drives for a given time, or until it is cancelled."""
 
     def __init__(self, drive_s: float) -> None:
-        super().__init__('soak_robot')
+        super().__init__('cell')  # the node from which the policy takes the signals
         self._drive_s, self._beats = drive_s, 0
         self._count = {'accepted': 0, 'finished': 0, 'cancelled': 0}
         self._workers = Workers(self, threads=0)

@@ -122,14 +122,21 @@ class Watcher:
     def arm(self) -> None:
         """Clear what is latched, then arm, as a person does."""
 
+        said = ['']
+
         def reset() -> bool:
             if self.deadman.state in (DeadmanState.CANCELLING, DeadmanState.TRIPPED):
                 self.call('deadman/set_armed', command=SetArmed.Request.RESET, person='soak')
             if self.gate.state == GateState.STOPPED:
                 self.call('gate/set_armed', command=SetArmed.Request.RESET, person='soak')
-            return bool(self.call('gate/set_armed', command=SetArmed.Request.ARM, person='soak').accepted)
+            answer = self.call('gate/set_armed', command=SetArmed.Request.ARM, person='soak')
+            said[0] = answer.text
+            return bool(answer.accepted)
 
-        wait(reset, 'arming', FIND_S)
+        try:
+            wait(reset, 'arming', FIND_S)
+        except GoneError as error:
+            raise GoneError(f'{error}: {said[0]}') from None
 
     def start_plan(self) -> str:
         """Have a plan of drives admitted and return its permit."""
