@@ -38,6 +38,7 @@ from gemma4_ros.core.gate.lint import lint as lint_policy
 from gemma4_ros.core.gate.monitor import Monitor
 from gemma4_ros.core.gate.ordinary import ordinary_state
 from gemma4_ros.core.gate.policy import CHANNELS, Policy
+from gemma4_ros.core.gate.rehearse import rehearse
 from gemma4_ros.core.gate.state import Latch, Lock, State, Value
 from gemma4_ros.core.gate.verdict import Verdict
 from gemma4_ros.core.gate.zones import Point
@@ -82,6 +83,7 @@ def check(
     tools: ToolsFiles = None,
     channel: Channel = 'typed',
     proposer: Proposer = 'operator',
+    step: Annotated[str, typer.Option('--step', help='judge this step as just before it is sent')] = '',
     as_json: AsJson = False,
 ) -> None:
     """Judge PLAN as the node would. Exit 0 allowed, 3 needs people, 4 refused. Example: gemma4 gate check plan.json"""
@@ -90,8 +92,11 @@ def check(
         monitor = Monitor(rules, catalogue, 'offline', lambda: 'offline', _Nowhere())
         now = time.monotonic()
         monitor.moment.state = _state(state, rules, catalogue.world, now)
-        admission = monitor.admit(_bytes(plan), proposer, _channel(channel), now)
-    verdict = _explained(admission.verdict, _bytes(plan) if str(plan) != '-' else b'')
+        raw = _bytes(plan)
+        admission = monitor.admit(raw, proposer, _channel(channel), now)
+        verdict = _explained(admission.verdict, raw)
+        if step and admission.candidate is not None:
+            verdict = rehearse(monitor, admission.candidate, step, _results(state), now)
     steps = [{'id': step_id, **_verdict_json(each)} for step_id, each in admission.steps]
     hashes = {'plan_sha256': admission.sha256, 'policy_sha256': rules.sha256}
     if as_json:
@@ -264,6 +269,13 @@ def _explained(verdict: Verdict, raw: bytes) -> Verdict:
     except PlanError as error:
         return replace(verdict, text=str(error)[:300])
     return verdict
+
+
+def _results(path: Path | None) -> dict[str, dict[str, Any]]:
+    results = {} if path is None else _object(path).get('results', {})
+    if not isinstance(results, dict) or not all(isinstance(item, dict) for item in results.values()):
+        raise ConfigError(f'{path}: "results" says what steps returned: {{"s1": {{"value": 3.9}}}}')
+    return results
 
 
 def _channel(name: str) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -126,7 +127,7 @@ def rate_findings(policy: Policy, past: Past, proposer: str, now: float) -> Iter
         ('plans_per_minute', len(recent), policy.plans_per_minute),
         ('plans_per_person', mine, policy.plans_per_person),
     ):
-        if count >= most:
+        if count >= most or (count >= MAX_PLANS and not math.isinf(most)):  # more are not remembered
             yield Hold(Code.RATE, f'policy.rates.{name}', f'{count} plans within a minute; at most {most:g}')
 
 
