@@ -335,6 +335,16 @@ def test_plans_of_the_last_minute_are_remembered_and_never_more_than_a_bound() -
     assert len(past.plans) == MAX_PLANS == 1024 and past.plans[-1] == (NOW + 60.0, f'p{MAX_PLANS + 4}')
 
 
+def test_rate_above_what_is_remembered_holds_as_soon_as_the_memory_is_full() -> None:
+    policy = replace(POLICY, plans_per_minute=5000.0, plans_per_person=5000.0)
+    past = Past(plans=((NOW, 'anna'),) * (MAX_PLANS - 1))
+    assert list(rate_findings(policy, past, 'anna', NOW)) == []
+    past = after_asking(past, 'anna', NOW)
+    assert [item.code for item in rate_findings(policy, past, 'anna', NOW)] == [Code.RATE, Code.RATE]
+    assert [item.rule for item in rate_findings(policy, past, 'bob', NOW)] == ['policy.rates.plans_per_minute']
+    assert list(rate_findings(POLICY, past, 'anna', NOW)) == []
+
+
 def test_gate_answers_a_flood_before_it_reads_and_refused_plans_count() -> None:
     hand = gate(plans_per_minute=3.0, plans_per_person=2.0)
     codes = [hand.admit(b'no plan', person).verdict.code for person in ('anna', 'anna', 'anna', 'bob')]
