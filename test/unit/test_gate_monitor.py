@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gemma4_ros.core.gate import monitor as monitor_module
+from gemma4_ros.core.gate import rehearse as rehearse_module
 from gemma4_ros.core.gate.approvals import Answer
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.monitor import Admission, Monitor
@@ -478,6 +479,17 @@ def test_condition_of_a_dead_permit_is_not_decided() -> None:
     with pytest.raises(Refused) as caught:
         gate.monitor.evaluate(permit, '/1', gate.now)
     assert (caught.value.verdict.code, caught.value.verdict.rule) == (Code.PERMIT_CLOSED, 'permit.dead')
+
+
+def test_rehearsal_goes_through_so_many_steps_and_judges_what_it_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = (READ, replace(READ, id='q'), DRIVE)
+    for most, code in ((4096, Code.NONE), (2, Code.NONE), (1, Code.STEP_NOT_ENABLED)):
+        monkeypatch.setattr(rehearse_module, 'MOST', most)
+        gate = Gate().armed()
+        candidate = gate.admit(*plan).candidate
+        assert candidate is not None
+        verdict = rehearse_module.rehearse(gate.monitor, candidate, 's1', {'r': {'value': 1.0}}, gate.now)
+        assert verdict.code is code
 
 
 def test_hash_of_the_plan_names_it() -> None:
