@@ -126,6 +126,7 @@ class DeadmanNode(Node):
             for endpoint in self._endpoints:  # an acceptance may be on its way: nothing counts as idle yet
                 endpoint.idle_since_s = now
                 endpoint.asked_s = 0.0
+            self._cancel()  # before a word of it is written: a log may wait for a disk
             self.get_logger().error(f'cancelling every goal: {self._reason}')
         self._cancel()
         self._show()
