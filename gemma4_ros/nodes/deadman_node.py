@@ -162,8 +162,7 @@ class DeadmanNode(Node):
             ):
                 continue
             endpoint.asked_s = now
-            answer = endpoint.cancel.call_async(CancelGoal.Request())
-            answer.add_done_callback(lambda _: None)
+            endpoint.cancel.call_async(CancelGoal.Request()).add_done_callback(lambda _: None)
 
     def _set_armed(self, request: SetArmed.Request, response: SetArmed.Response) -> SetArmed.Response:
         if request.command != SetArmed.Request.RESET or not request.person:
