@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument('--seconds', type=float, default=240.0, help='end the slice after so long')
     parser.add_argument('--model', default='', help='id of models.yaml')
     parser.add_argument('--again', action='store_true', help='forget what was drafted')
+    parser.add_argument('--last', action='store_true', help='begin at the end, beside a slice that begins at the start')
     parser.add_argument('--judge', action='store_true', help='no model: only judge what was drafted')
     options = parser.parse_args()
     REPORTS.mkdir(parents=True, exist_ok=True)
@@ -42,7 +43,7 @@ def main() -> int:
         KEPT.unlink(missing_ok=True)
     prompts, model = read_prompts(), load_profiles().get(options.model).id
     rows = _kept(prompts, model)
-    left = [prompt for prompt in prompts if prompt.id not in rows]
+    left = [prompt for prompt in prompts[:: -1 if options.last else 1] if prompt.id not in rows]
     if left and not options.judge:
         _slice(left, model, options.seconds)
         rows = _kept(prompts, model)
