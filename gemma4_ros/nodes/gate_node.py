@@ -23,7 +23,7 @@ from gemma4_ros.ros import gate_config, gate_files, params, qos
 from gemma4_ros.ros.clients import ControllerClients
 from gemma4_ros.ros.gate_audit import AuditError, AuditFile
 from gemma4_ros.ros.gate_dispatch import Dispatcher
-from gemma4_ros.ros.gate_locks import LockFile
+from gemma4_ros.ros.gate_locks import LockFile, check_version
 from gemma4_ros.ros.gate_services import GateServices
 from gemma4_ros.ros.gate_signals import GateSignals
 from gemma4_ros.ros.gate_views import GateViews, bounded
@@ -57,7 +57,10 @@ class GateNode(Node):
         sign = gate_config.signer(config.audit_key)
         self._audit = AuditFile(gate_files.audit_folder(config.audit_dir), boot_id, sign)
         self.monitor = Monitor(policy, catalogue, boot_id, functools.partial(secrets.token_hex, 16), self._audit)
-        locks = LockFile(gate_files.audit_folder(config.audit_dir) / 'lockouts.json')
+        folder = gate_files.audit_folder(config.audit_dir)
+        if config.policy_key:
+            check_version(policy, folder / 'policy_versions.json')
+        locks = LockFile(folder / 'lockouts.json')
         self.monitor.moment.restore(locks.read(), gate_config.expiry_s(policy, time.time(), time.monotonic()))
         self._views = GateViews(self, self.monitor)
         self._audit_workers, self._workers = Workers(self, threads=1), Workers(self, threads=0)

@@ -44,7 +44,7 @@ class AuditFile:
     """
 
     def __init__(self, folder: Path, boot_id: str, sign: Callable[[bytes], bytes] | None = None) -> None:
-        self._sign, self._signed_at, self._signed_at_s = sign, 0, time.monotonic()
+        self._sign, self._signed_at, self._signed_at_s = sign, 0, -CHECKPOINT_S  # the first record is signed at once
         self._boot_id = boot_id
         self._lock = threading.Lock()
         self._waiting: deque[dict[str, Any]] = deque()

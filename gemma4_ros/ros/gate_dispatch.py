@@ -116,7 +116,8 @@ class Dispatcher:
             self._publish(verdict, ticket.permit_id, ticket.step.id)
             outcome = end.outcome if end.outcome is Outcome.LOST else Outcome.CANCELLED
             return _result(goal, outcome, verdict.code, verdict.rule, f'{verdict.text}; {end.text}', {}, start)
-        return _result(goal, end.outcome, end.code, '', end.text, values, start)
+        rule = f'policy.tools.{tool.name}.post' if end.code == Code.POSTCONDITION else ''
+        return _result(goal, end.outcome, end.code, rule, end.text, values, start)
 
     async def _shown(
         self, goal: ServerGoalHandle, ticket: Ticket, values: dict[str, Scalar], end: CallOutcome

@@ -23,7 +23,7 @@ from gemma4_ros.core.gate.policy_schema import POLICY
 ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / 'docs/gate.md').read_text(encoding='utf-8')
 CORE = sorted((ROOT / 'gemma4_ros/core/gate').glob('*.py'))
-MAX_LINES = 3200
+MAX_LINES = 3220
 
 
 def constants(path: str) -> dict[str, int]:

@@ -123,6 +123,7 @@ def test_success_that_an_independent_signal_does_not_show_is_a_failure(made: Mad
     cell = made.cell((POSE, SEEN), (MOVE, MOVE[:-1] + post)).armed()
     result = cell.operator.dispatch(permit_of(cell, drive('s1', 'pump'), drive('s2', 'storage')), 's1')
     assert (result.outcome, result.code) == (DispatchStep.Result.FAILED, Code.POSTCONDITION)
+    assert result.rule == 'policy.tools.navigate_to.post'
     assert 'm from the goal' in result.text
     cell.robot.x_m, cell.robot.y_m = 3.0, 2.2
     assert cell.operator.dispatch(cell.operator.states[-1].permit_id, 's1').outcome == DispatchStep.Result.SUCCEEDED
@@ -347,6 +348,13 @@ def test_expired_policy_holds_and_a_policy_that_is_not_signed_does_not_start(mad
     path.with_name('policy.yaml.sig').write_text(signer_of(tmp_path / 'key')(b'another policy').hex(), encoding='ascii')
     ended = subprocess.run(start, capture_output=True, text=True, timeout=30.0, check=False)
     assert ended.returncode == 2 and 'signature' in ended.stderr and 'Traceback' not in ended.stderr
+    path.with_name('policy.yaml.sig').write_text(signer_of(tmp_path / 'key')(path.read_bytes()).hex(), encoding='ascii')
+    seen = tmp_path / 'a' / 'policy_versions.json'
+    seen.parent.mkdir(exist_ok=True)
+    for text in ('{"plant_room": 2}', '{"plant_room":', '[]'):
+        seen.write_text(text, encoding='utf-8')
+        ended = subprocess.run(start, capture_output=True, text=True, timeout=30.0, check=False)
+        assert ended.returncode == 2 and 'policy_versions.json' in ended.stderr and 'Traceback' not in ended.stderr
 
 
 def test_audit_log_has_signed_checkpoints(made: Made, tmp_path: Path) -> None:

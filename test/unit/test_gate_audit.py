@@ -91,10 +91,22 @@ def test_checkpoint_of_another_key_or_of_another_place_is_found() -> None:
     assert verify([chain.seal({'kind': 'checkpoint'})], PUBLIC).line == 1
 
 
+def test_log_sealed_anew_without_its_checkpoints_or_long_after_the_last_one_is_found() -> None:
+    chain = Chain()
+    forged = [chain.seal({'kind': 'start'}), chain.seal({'kind': 'admit'}), chain.seal({'kind': 'stop'})]
+    assert verify(forged).problem == '' and 'no checkpoint is signed' in verify(forged, PUBLIC).problem
+    log, chain = signed_log(), Chain()
+    chain.count, chain.last = 4, json.loads(log[-1])['hash']
+    more = [chain.seal({'kind': 'note'}) for _ in range(1000)]
+    assert verify([*log, *more[:999]], PUBLIC).problem == ''
+    report = verify([*log, *more], PUBLIC)
+    assert (report.line, report.problem) == (3, '1001 records follow the last checkpoint')
+
+
 def test_record_that_only_speaks_of_a_checkpoint_is_none() -> None:
     chain = Chain()
     lines = [chain.seal({'kind': 'start'}), chain.seal({'kind': 'note', 'about': {'kind': 'checkpoint'}})]
-    assert (verify(lines, PUBLIC).problem, verify(lines, PUBLIC).signed) == ('', 0)
+    assert 'no checkpoint is signed' in verify(lines, PUBLIC).problem and verify(lines, PUBLIC).signed == 0
     log = signed_log()
     chain.count, chain.last = 4, json.loads(log[-1])['hash']
     log.append(chain.seal({'kind': 'note', 'about': {'kind': 'checkpoint'}}))

@@ -14,6 +14,7 @@ from gemma4_ros.core.gate.signing import is_signed
 __all__ = ['Report', 'verify']
 
 MAX_LINE = 1 << 20
+MAX_UNSIGNED = 1000  # one is due every 100 records; many may wait to be written at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,10 @@ def verify(lines: Iterable[bytes], key: bytes = b'') -> Report:
         last, count = digest, count + 1
     if not count:
         return Report(0, last, 1, 'the log is empty; a log starts with a record of the start')
+    if key and not signed:
+        return Report(count, last, 1, 'no checkpoint is signed by that key; a log of a gate that signs begins with one')
+    if key and count - signed > MAX_UNSIGNED:
+        return Report(count, last, signed, f'{count - signed} records follow the last checkpoint', signed)
     return Report(count, last, signed=signed)
 
 
