@@ -257,7 +257,7 @@ def test_no_sequence_of_allowed_steps_reaches_a_forbidden_state(
     trials: Callable[[int, int], int], record: Callable[..., None]
 ) -> None:
     policy, goals, forbidden, codes = built(salami_policy()), 0, [], Counter[str]()
-    count = trials(40, 200)
+    count = trials(20, 200)
     for seed in range(count):
         site = attack(policy, seed)
         goals, codes = goals + len(site.sent), codes + site.codes
