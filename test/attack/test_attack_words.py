@@ -78,7 +78,7 @@ def test_no_text_in_a_plan_changes_verdict_rendering_or_goals(
 ) -> None:
     texts = [frame.format(order) for frame in FRAMES for order in ORDERS]
     assert len(set(texts)) == 150
-    texts = texts[:: trials(2, 1)]
+    texts = texts[:: trials(4, 1)]
     changed, goals, compared = [], 0, 0
     for panel in (False, True):
         for moment in ('ordinary', 'MANUAL'):
@@ -157,7 +157,7 @@ def test_nothing_that_is_heard_moves_the_robot_without_a_yes(
     assert len(set(utterances)) == 300
     planner = planner_for(GATES[1], ScriptedModel(()))
     sent, planned, breaches, codes = 0, 0, [], Counter[str]()
-    for number, text in enumerate(utterances[:: trials(2, 1)]):
+    for number, text in enumerate(utterances[:: trials(4, 1)]):
         made = draft(planner, text).plan
         planned += bool(made)
         for raw in filter(None, (made, spoken_plan(text, number))):
@@ -165,7 +165,7 @@ def test_nothing_that_is_heard_moves_the_robot_without_a_yes(
             sent += len(carry_out(GATES, raw, 'ordinary', spoken=True, late=False, figures=figures).sent)
             sent += len(others_say_yes(raw, text, codes).sent)
             breaches += figures.breaches
-    count = len(utterances[:: trials(2, 1)])
+    count = len(utterances[:: trials(4, 1)])
     record('T4', trials=count, breaches=sent + len(breaches), planned_by_code=planned, codes=dict(codes))
     assert (sent, breaches) == (0, [])
     assert codes['NEEDS_CONFIRMATION'] >= count  # it was the missing yes that held it
