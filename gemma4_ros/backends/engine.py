@@ -21,7 +21,7 @@ from typing import Any
 import httpx2
 
 from gemma4_ros.backends.budget import Budget
-from gemma4_ros.backends.gguf_file import check_header
+from gemma4_ros.backends.model_store import check_file
 from gemma4_ros.backends.openai_http import OpenAIModel
 from gemma4_ros.backends.profiles import ModelProfile
 from gemma4_ros.core.errors import EngineDiedError, ModelError, ModelMissingError
@@ -202,7 +202,7 @@ class EngineClient:
 
     def _file_problem(self) -> str:
         try:
-            check_header(self._path, self._profile)
+            check_file(self._path, self._profile)
         except ModelError as error:
             return str(error)
         return ''

@@ -15,8 +15,8 @@ from gemma4_ros.backends.budget import Budget
 from gemma4_ros.backends.chat_template import CHATML, ChatTemplate
 from gemma4_ros.backends.constraint import Constraint, compile_grammar
 from gemma4_ros.backends.generation import Generation
-from gemma4_ros.backends.gguf_file import check_header
 from gemma4_ros.backends.llama_context import LlamaContext
+from gemma4_ros.backends.model_store import check_file
 from gemma4_ros.backends.prefix_slots import common_prefix
 from gemma4_ros.backends.prefix_store import PrefixStore
 from gemma4_ros.backends.profiles import ModelProfile
@@ -62,7 +62,7 @@ class LlamaCppModel:
         prefix_folder: Path | None = None,
     ) -> None:
         path = Path(path)
-        check_header(path, profile)
+        check_file(path, profile)
         self._profile = profile
         self._n_ctx = n_ctx or profile.context_tokens
         threads = n_threads or max(1, len(os.sched_getaffinity(0)) - 1)

@@ -62,18 +62,7 @@ class ModelStore:
 
         The checksum is remembered with the file's size and time of change; ``again`` computes it anew.
         """
-        path = self.path(profile)
-        check_header(path, profile)
-        digest = '' if again else self._remembered(path)
-        if not digest:
-            digest = _sha256(path, progress)
-            self._remember(path, digest)
-        if profile.sha256 is not None and digest != profile.sha256:
-            raise ModelFileError(
-                f'{path} has SHA-256 {digest[:16]}…, wanted {profile.sha256[:16]}…: it is damaged or another file; '
-                f'delete it and run: gemma4 model get {profile.id}'
-            )
-        return digest
+        return check_file(self.path(profile), profile, progress, again=again)
 
     def take(self, profile: ModelProfile, source: Path, progress: Progress = silent) -> Path:
         """Copy a file that somebody brought, if it is the right one."""
@@ -104,7 +93,7 @@ class ModelStore:
             part.replace(final)
         finally:
             part.unlink(missing_ok=True)
-        self._remember(final, digest.hexdigest())
+        _remember(final, digest.hexdigest())
         return final
 
     def adopt(self, profile: ModelProfile, source: Path, sha256: str | None, progress: Progress = silent) -> Path:
@@ -113,7 +102,7 @@ class ModelStore:
         digest = _sha256(source, progress)
         self._compare(profile, digest, profile.sha256 or sha256)
         source.replace(self.path(profile))
-        self._remember(self.path(profile), digest)
+        _remember(self.path(profile), digest)
         return self.path(profile)
 
     @contextlib.contextmanager
@@ -135,20 +124,40 @@ class ModelStore:
                 'it was not kept; try again, or ask where the file comes from'
             )
 
-    def _remembered(self, path: Path) -> str:
-        try:
-            note = json.loads(_note(path).read_text(encoding='utf-8'))
-            stat = path.stat()
-        except (OSError, ValueError):
-            return ''
-        known = isinstance(note, dict) and note.get('size') == stat.st_size and note.get('mtime_ns') == stat.st_mtime_ns
-        return str(note['sha256']) if known else ''
 
-    def _remember(self, path: Path, digest: str) -> None:
-        stat = path.stat()
-        note = {'sha256': digest, 'size': stat.st_size, 'mtime_ns': stat.st_mtime_ns}
-        with contextlib.suppress(OSError):  # a read-only folder only costs the next check its speed
-            _note(path).write_text(json.dumps(note), encoding='utf-8')
+def check_file(path: Path, profile: ModelProfile, progress: Progress = silent, *, again: bool = False) -> str:
+    """Return the SHA-256 of a file after checking size, header and checksum; raise ModelFileError."""
+    check_header(path, profile)
+    digest = '' if again else _remembered(path)
+    if not digest:
+        digest = _sha256(path, progress)
+        _remember(path, digest)
+    if profile.sha256 is not None and digest != profile.sha256:
+        raise ModelFileError(
+            f'{path} has SHA-256 {digest[:16]}…, wanted {profile.sha256[:16]}…: it is damaged or another file; '
+            f'delete it and run: gemma4 model get {profile.id}'
+        )
+    return digest
+
+
+def _remembered(path: Path) -> str:
+    try:
+        note = json.loads(_note(path).read_text(encoding='utf-8'))
+        known = isinstance(note, dict) and {**note, 'sha256': ''} == {**_mark(path), 'sha256': ''}
+    except (OSError, ValueError):
+        return ''
+    return str(note.get('sha256', '')) if known else ''
+
+
+def _remember(path: Path, digest: str) -> None:
+    with contextlib.suppress(OSError):  # a read-only folder only costs the next check its speed
+        _note(path).write_text(json.dumps({**_mark(path), 'sha256': digest}), encoding='utf-8')
+
+
+def _mark(path: Path) -> dict[str, int]:
+    """Return what changes with a file; the time of change of its inode cannot be set back."""
+    stat = path.stat()
+    return {'size': stat.st_size, 'mtime_ns': stat.st_mtime_ns, 'ctime_ns': stat.st_ctime_ns}
 
 
 def _note(path: Path) -> Path:

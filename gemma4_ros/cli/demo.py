@@ -69,7 +69,8 @@ class _Files:
 
     def evidence_of(self, sha256: str) -> str:
         """Return the picture with these pixels."""
-        return self.named(f'evidence/*{sha256[:12]}*') if sha256 else ''
+        is_hash = sha256.isascii() and sha256.isalnum()  # it comes in a message, and names a file here
+        return self.named(f'evidence/*{sha256[:12]}*') if is_hash else ''
 
 
 class _Watch:

@@ -45,7 +45,8 @@ def replace_durably(path: Path, value: Any) -> None:
     draft = path.with_suffix('.draft')
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        with draft.open('w', encoding='utf-8') as file:
+        draft.unlink(missing_ok=True)  # a link of that name is not followed
+        with draft.open('x', encoding='utf-8') as file:
             json.dump(value, file)
             file.flush()
             os.fsync(file.fileno())
