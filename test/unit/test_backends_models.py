@@ -6,13 +6,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from gemma4_ros.backends.model_fetch import fetch
-from gemma4_ros.backends.model_store import ModelStore
+from gemma4_ros.backends.model_store import ModelStore, check_file
 from gemma4_ros.backends.profiles import HubSource, ModelProfile, PackageSource, load_profiles
 from gemma4_ros.backends.tiny_gguf import write_tiny_gguf
 from gemma4_ros.core.errors import ModelError, ModelFileError, ModelMissingError, ModelsError
@@ -127,6 +128,20 @@ def test_the_checksum_is_remembered_until_the_file_changes(store, profile, data)
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ModelFileError, match='damaged or another file'):
         store.check(profile)
+
+
+def test_a_changed_file_whose_time_was_set_back_is_refused_and_not_started(store, profile, data):
+    store.folder.mkdir()
+    path = store.path(profile)
+    path.write_bytes(data)
+    store.check(profile)
+    stat = path.stat()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(ModelFileError, match='damaged or another file'):
+        store.check(profile)
+    with pytest.raises(ModelFileError, match='damaged or another file'):
+        check_file(path, profile)
 
 
 def test_no_hub_is_one_sentence_with_what_to_do(store, profile, monkeypatch):
