@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.attack]
 TEXTS = naughty()
 IDENTIFIER = re.compile(r'[a-z][a-z0-9_]{0,31}')
 SHOWN = re.compile(rb'[\x20-\x7e]*\n')
-CPU_MS = 250.0  # of a whole load of world, tools and policy
+CPU_MS = 2000.0  # of a whole load of world, tools and policy
 
 
 class Noted(HandGate):

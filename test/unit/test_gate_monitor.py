@@ -573,3 +573,13 @@ def test_no_step_starts_without_a_live_permit_in_an_armed_gate(events: list[str]
         elif was_stopped:
             assert event == 'reset'
             was_stopped = False
+
+
+def test_condition_that_is_due_is_no_step_to_dispatch() -> None:
+    gate = Gate().armed()
+    condition = Condition(Ref('r', 'value'), '<', 4.0, 5.0, 'hold', 'bar')
+    permit = gate.permit(READ, If(condition, DRIVE))
+    gate.run(permit, 'r', value=3.0)
+    assert '/1' in gate.monitor._permit(permit).facts('/1').enabled
+    assert gate.code(permit, '/1') is Code.STEP_UNKNOWN
+    assert gate.monitor.state.latch is Latch.ARMED

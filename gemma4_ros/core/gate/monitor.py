@@ -218,9 +218,11 @@ class Monitor:
 
     def _authorise(self, permit_id: str, step_id: str, now: float) -> Ticket:
         permit = self._permit(permit_id)
-        step = next((item for item in permit.candidate.case.steps if item.id == step_id), Step(step_id, '', {}))
-        facts = permit.facts(step_id)
+        found = next((item for item in permit.candidate.case.steps if item.id == step_id), None)
+        step, facts = found or Step(step_id, '', {}), permit.facts(step_id)
         demand(worst(permit_step_findings(self.policy, self.state, facts, step, now)))
+        if found is None:  # a condition that is to be evaluated now is known and enabled, and no step
+            raise refuse(Code.STEP_UNKNOWN, 'permit.step', 'the plan has no such step')
         step = resolve(step, permit.results)
         goal = goal_of(step, self.catalogue)
         demand(self._judge(permit, facts, step, now))
