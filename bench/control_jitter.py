@@ -57,7 +57,7 @@ def run_loop(seconds: float) -> None:
     os.nice(next(process.nice for process in TABLE if process.name == 'cell'))
     path = ROOT / 'config' / 'world.yaml'
     watched = Watched(Cell(load_world(path.read_text(encoding='utf-8'), str(path))))
-    pacer = Pacer(watched, RATE_HZ * TICK_S)  # type: ignore[arg-type]
+    pacer = Pacer(watched, RATE_HZ * TICK_S)  # type: ignore[arg-type]  # it only ticks
     pacer.start()
     time.sleep(WARM_S + seconds)  # the measurement itself
     pacer.stop()

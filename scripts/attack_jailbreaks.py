@@ -19,6 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'test/attack/lib'))
 
+# what the tests of the attacks share is found by the line above
 from hand_gate import load  # noqa: E402
 from jailbreak_run import Prompt, draft, judge_all, planner_for, read_prompts  # noqa: E402
 

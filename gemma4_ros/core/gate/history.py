@@ -31,8 +31,13 @@ def plan_findings(policy: Policy, past: Past, root: Node | None, attempts: Attem
     for tool in policy.tools.values():
         for limit in tool.limits:
             if not limit.is_rate:
-                most = worst_sum(root, lambda step: sum(_amount(tool, limit, sent) for sent in attempts(step)))  # noqa: B023
+                most = _most(root, attempts, tool, limit)
                 yield from _total_findings(tool, limit, _spent(past, tool, limit, now), most)
+
+
+def _most(root: Node, attempts: Attempts, tool: ToolRule, limit: Limit) -> float:
+    """Return what the worst path of a plan adds to a total."""
+    return worst_sum(root, lambda step: sum(_amount(tool, limit, sent) for sent in attempts(step)))
 
 
 def _total_findings(tool: ToolRule, limit: Limit, spent: float, more: float) -> Iterator[Verdict]:

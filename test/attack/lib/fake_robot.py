@@ -267,8 +267,14 @@ class Robot:
         before = len(self.drive.goals)
         admission = self.admit(step)
         assert admission.permit_id, admission.verdict.text
-        self.send(admission.permit_id, step_id)
-        wait(lambda: len(self.drive.goals) > before and bool(self.drive.running), 'the goal')
+        is_begun = lambda: len(self.drive.goals) > before and bool(self.drive.running)  # noqa: E731
+        end = time.monotonic() + DEADLINE_S
+        while not is_begun():  # a step that is held, as the first beat has not come yet, is asked for again
+            result = self.send(admission.permit_id, step_id).get_result_async()
+            wait(lambda result=result: is_begun() or result.done(), 'the goal')
+            said = result.result().result if result.done() else None
+            held = said is None or said.outcome == DispatchStep.Result.HELD
+            assert held and time.monotonic() < end, f'{said.code}: {said.text}'
         return admission.permit_id
 
     def close(self) -> None:
