@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ def _model_is_missing() -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Fix the environment that nodes, and the processes that tests start, inherit."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job hands on that it is ignored
     worker = os.environ.get('PYTEST_XDIST_WORKER', '')
     os.environ['ROS_DOMAIN_ID'] = str(domain_id(worker, os.environ.get('ROS_DOMAIN_ID', '')))
     os.environ.setdefault('ROS_LOG_DIR', tempfile.mkdtemp(prefix='gemma4_ros_log_'))

@@ -232,7 +232,7 @@ def test_a_short_silence_while_nothing_moves_is_no_reason_but_a_goal_in_it_is_ca
     world.driver.send_goal_async(DriveTo.Goal())
     wait(lambda: bool(world.cancelled_at), 'the cancel')
     assert world.cancelled_at[0] - sent_at < 0.6
-    assert world.states[-1].reason.startswith('no beat of the gate')
+    wait(lambda: world.states[-1].reason.startswith('no beat of the gate'), 'the reason, said after the cancel')
 
 
 def test_silence_while_the_gate_dispatches_is_short_though_no_goal_was_seen(world: World, processes: Processes) -> None:

@@ -254,6 +254,7 @@ def test_a_chunk_keeps_its_samples_and_its_limit() -> None:
         to_chunk(np.zeros(16001, dtype=np.int16), Time())
 
 
+@pytest.mark.timed
 @pytest.mark.model
 def test_the_demos_recordings_are_understood(bench: Bench) -> None:
     from gemma4_ros.backends.whisper_files import check

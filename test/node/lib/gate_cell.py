@@ -55,6 +55,7 @@ __all__ = [
 CONFIG = str(Path(__file__).resolve().parents[3] / 'config')
 TYPED, SPEECH = 0, 1
 DEADLINE_S = 10.0
+DOMAIN_ID = 93  # killed processes of other tests stay in theirs for 20 s, and slow the finding of new ones
 
 
 def wait(predicate: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> float:
@@ -71,7 +72,7 @@ class Spinner:
 
     def __init__(self, make: Callable[[Context], Node]) -> None:
         self.context = Context()
-        rclpy.init(context=self.context)
+        rclpy.init(context=self.context, domain_id=DOMAIN_ID)
         self.node = make(self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
