@@ -153,7 +153,7 @@ def test_signal_is_taken_from_its_publisher_alone_but_a_stop_from_anybody(made: 
         return node
 
     spoofs: list[bool] = []
-    other = Spinner(stranger)
+    other = Spinner(stranger, cell.domain_id)
     try:
         cell.armed()
         before = sent
@@ -207,7 +207,7 @@ def test_latched_emergency_stop_lives_by_its_publishers_lease(made: Made) -> Non
         parts[0].publish(Bool(data=False))
         return node
 
-    live = Spinner(button)
+    live = Spinner(button, cell.domain_id)
     try:
         cell.armed()
         start = time.monotonic()

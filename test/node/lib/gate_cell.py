@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -55,7 +56,8 @@ __all__ = [
 CONFIG = str(Path(__file__).resolve().parents[3] / 'config')
 TYPED, SPEECH = 0, 1
 DEADLINE_S = 10.0
-DOMAIN_ID = 93  # killed processes of other tests stay in theirs for 20 s, and slow the finding of new ones
+# Each cell in turn: a participant that has just gone, or was killed by another test, slows the finding of new ones.
+DOMAINS = itertools.cycle(range(93, 101))
 
 
 def wait(predicate: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> float:
@@ -70,9 +72,9 @@ def wait(predicate: Callable[[], bool], what: str, deadline_s: float = DEADLINE_
 class Spinner:
     """A node on its own context and thread."""
 
-    def __init__(self, make: Callable[[Context], Node]) -> None:
+    def __init__(self, make: Callable[[Context], Node], domain_id: int) -> None:
         self.context = Context()
-        rclpy.init(context=self.context, domain_id=DOMAIN_ID)
+        rclpy.init(context=self.context, domain_id=domain_id)
         self.node = make(self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
@@ -245,8 +247,8 @@ class Cell:
     def __init__(self, audit_dir: Path, **parameters: Any) -> None:
         values = {'config': CONFIG, 'audit_dir': str(audit_dir), **parameters}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        self.audit_dir = audit_dir
-        self.gate = Spinner(lambda context: GateNode(context=context, parameter_overrides=overrides))
+        self.audit_dir, self.domain_id = audit_dir, next(DOMAINS)
+        self.gate = Spinner(lambda context: GateNode(context=context, parameter_overrides=overrides), self.domain_id)
         parts: list[Any] = []
 
         def world(context: Context) -> Node:
@@ -254,7 +256,7 @@ class Cell:
             parts.extend((Robot(node), Operator(node)))
             return node
 
-        self.world = Spinner(world)
+        self.world = Spinner(world, self.domain_id)
         self.robot: Robot = parts[0]
         self.operator: Operator = parts[1]
 
