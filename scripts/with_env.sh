@@ -27,9 +27,9 @@ AMENT_PREFIX_PATH=$(prepend "$underlay" "$overlay")
 LD_LIBRARY_PATH=$(prepend "${LD_LIBRARY_PATH:-}" "$overlay/lib")
 PYTHONPATH=$(prepend "${PYTHONPATH:-}" "$packages")
 PATH=$(prepend "$PATH" "$root/.venv/bin")
-# Our own defaults: nothing leaves this machine, and camera frames are not lost (docs/setup.md says why).
-: "${ROS_AUTOMATIC_DISCOVERY_RANGE:=LOCALHOST}" "${FASTDDS_BUILTIN_TRANSPORTS:=LARGE_DATA}"
+# Our own default: nothing leaves this machine.
+: "${ROS_AUTOMATIC_DISCOVERY_RANGE:=LOCALHOST}"
 # The wheels start Python twice to set LD_LIBRARY_PATH; a mark left by another environment would stop that.
 case ":$LD_LIBRARY_PATH:" in *":$root/.venv/lib:"*) ;; *) unset _ROS_WHEELS_BOOTSTRAP_COMPLETE ;; esac
-export AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH PATH ROS_AUTOMATIC_DISCOVERY_RANGE FASTDDS_BUILTIN_TRANSPORTS
+export AMENT_PREFIX_PATH LD_LIBRARY_PATH PYTHONPATH PATH ROS_AUTOMATIC_DISCOVERY_RANGE
 exec "$@"

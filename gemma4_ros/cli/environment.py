@@ -19,7 +19,7 @@ from gemma4_ros.core.errors import ConfigError
 
 PACKAGE = 'gemma4_ros'
 MARK = 'GEMMA4_ENVIRONMENT'
-DEFAULTS = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}
+DEFAULTS = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 _INDEX = Path('share', 'ament_index', 'resource_index', 'packages', PACKAGE)
 _HERE = Path(__file__).resolve()
 

@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from gemma4_ros.msg import ApprovalRequest, DeadmanState, GateState
-from gemma4_ros.ros import qos
+from gemma4_ros.ros import qos, transport
 from gemma4_ros.srv import Approve, SetArmed, SetLockout
 
 __all__ = ['GateClient']
@@ -47,6 +47,7 @@ class GateClient:
         self._requests: list[ApprovalRequest] = []
 
     def __enter__(self) -> GateClient:
+        transport.apply()
         self._context = Context()
         rclpy.init(context=self._context)
         self._node = Node('gemma4_gate_cli', context=self._context, namespace=self._namespace)

@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from gemma4_ros.core.errors import NotRunningError
+from gemma4_ros.ros import transport
 
 __all__ = ['RosSession']
 
@@ -40,6 +41,7 @@ class RosSession:
         self._namespace, self._domain_id = namespace, domain_id
 
     def __enter__(self) -> RosSession:
+        transport.apply()
         self.context = Context()
         rclpy.init(context=self.context, domain_id=self._domain_id, signal_handler_options=SignalHandlerOptions.NO)
         space = '/' + self._namespace.strip('/') if self._namespace else None

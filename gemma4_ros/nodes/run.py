@@ -34,7 +34,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from gemma4_ros.core.errors import ConfigError, Gemma4Error
 from gemma4_ros.nodes.table import TABLE
-from gemma4_ros.ros import production
+from gemma4_ros.ros import production, transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +45,7 @@ __all__ = ['NODES', 'bring_up', 'main']
 
 NODES: dict[str, str] = {process.name: process.target for process in TABLE}
 NICE: dict[str, int] = {process.name: process.nice for process in TABLE}
+PICTURES: set[str] = {process.name for process in TABLE if process.pictures}
 SHUTDOWN_DEADLINE_S = 5.0
 DONE, CRASHED, MISCONFIGURED = 0, 1, 2
 
@@ -111,6 +112,7 @@ def _run(names: list[str], ros_args: list[str]) -> int:
     is_production = production.is_said(production.PRODUCTION, names, ros_args)
     if is_production:
         production.require(names, ros_args)
+    transport.apply(pictures=not PICTURES.isdisjoint(names))
     os.nice(min(NICE.get(name, 0) for name in names))
     context = Context()
     # the node's own handlers: rclpy's would end the context before a running step could be cancelled

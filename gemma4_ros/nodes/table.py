@@ -13,7 +13,6 @@ from gemma4_ros.core.errors import ConfigError
 __all__ = ['ENVIRONMENT', 'TABLE', 'Process', 'command', 'parameter_files', 'processes', 'production_arguments']
 
 ENVIRONMENT = {
-    'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA',  # without it frames are lost
     'GEMMA4_DIE_WITH_PARENT': '1',  # no orphans
 }
 """Set for every process that is started from this table."""
@@ -38,6 +37,8 @@ class Process:
         The stack goes on without it.
     respawn : bool
         It is started again when it ends by itself. The gate comes back disarmed, the deadman keeps a person in the way.
+    pictures : bool
+        Camera frames pass through it (ros/transport.py).
     nice : int
         Added to the niceness of its process, so that what decides and stops comes first on a busy computer. Nothing
         raises its priority.
@@ -51,6 +52,7 @@ class Process:
     parameters: tuple[str, ...] = ('config',)
     optional: bool = False
     respawn: bool = True
+    pictures: bool = False
     nice: int = 0
 
     @property
@@ -63,13 +65,13 @@ class Process:
 # In the order of starting; they are stopped in the opposite order. The deadman stands before the gate, so that there is
 # never a gate without one, and the executor after it.
 TABLE: tuple[Process, ...] = (
-    Process('cell', on_robot=False, respawn=False, nice=1),
+    Process('cell', on_robot=False, respawn=False, pictures=True, nice=1),
     Process('deadman'),
     Process('gate'),
     Process('watcher'),
-    Process('recorder', optional=True, nice=5),
+    Process('recorder', optional=True, pictures=True, nice=5),
     Process('gemma', parameters=('config', 'model')),
-    Process('perception', composable=True, nice=5),
+    Process('perception', composable=True, pictures=True, nice=5),
     Process('planner', composable=True, nice=5),
     Process('executor'),
     Process('speech', composable=True, optional=True, nice=5),

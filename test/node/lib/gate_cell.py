@@ -86,9 +86,12 @@ class Spinner:
         while not self.is_over.is_set():
             self.executor.spin_once(timeout_sec=0.05)
 
-    def close(self) -> None:
+    def stop(self) -> None:
         self.is_over.set()
         self.thread.join(5.0)
+
+    def close(self) -> None:
+        self.stop()
         self.executor.shutdown(timeout_sec=0.0)
         self.node.destroy_node()
         rclpy.try_shutdown(context=self.context)
@@ -267,6 +270,7 @@ class Cell:
     def close(self) -> None:
         task = self.gate.executor.create_task(self.gate.node.shutdown)
         wait(task.done, 'the end of the gate')
+        self.world.stop()  # what spins must not meet a server that is gone
         for server in self.robot.servers:
             server.destroy()
         self.world.close()
