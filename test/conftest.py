@@ -93,9 +93,9 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_protocol() -> Iterator[None]:
     """Let no DDS participant outlive its test.
 
-    A context that is shut down lives, and with it its participant and ten threads, until nothing refers to it: nodes, clients and
-    callbacks refer to each other in circles. Those that linger take part in discovery, lose what others announce, and were found
-    where a service was not seen for 10 s and more.
+    A context that is shut down lives, and with it its participant and ten threads, until nothing refers to it, and
+    nodes, clients and callbacks refer to each other in circles. Those that linger were found where a service was not
+    seen for 10 s and more.
     """
     result = yield
     if any(not context.ok() for context in _CONTEXTS):

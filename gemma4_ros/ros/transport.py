@@ -2,14 +2,14 @@
 """
 Which Fast DDS transports a process uses: shared memory only where pictures pass.
 
-A writer puts messages for a reader on the same machine into a queue in shared memory, under a lock that both processes hold
-in turn (Fast DDS, ``SharedMemManager::Port::try_push``). A process that is killed, or stopped, while it holds the lock makes
-every peer that writes to it wait, in our measurements 1 to 3 s, and with it the reader's lock that the peer's own callbacks
-need. A deadman must not wait for the dead: gate, deadman and whatever handles no picture use UDP on the loopback.
+A writer puts messages for a reader on the same machine into a queue in shared memory, under a lock that both processes
+hold in turn (Fast DDS, ``SharedMemManager::Port::try_push``). A process that is killed, or stopped, while it holds the
+lock makes every peer that writes to it wait, in our measurements 1 to 3 s, and with it the reader's lock that the
+peer's own callbacks need. A deadman must not wait for the dead: gate, deadman and whatever handles no picture use UDP.
 
-`ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST` makes rmw_fastrtps set up shared memory and UDP whatever FASTDDS_BUILTIN_TRANSPORTS
-says (``create_participant`` in rmw_fastrtps_shared_cpp), so there the range is given by a profile of Fast DDS instead
-(``config/fastdds``), with the same reach: this machine. docs/adr/0016 has the figures.
+`ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST` makes rmw_fastrtps set up shared memory and UDP whatever
+FASTDDS_BUILTIN_TRANSPORTS says (``create_participant`` in rmw_fastrtps_shared_cpp), so there the range is given by a
+profile of Fast DDS instead (``config/fastdds``), with the same reach: this machine. docs/adr/0016 has the figures.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def choose(environment: Mapping[str, str], *, pictures: bool) -> dict[str, str]:
     Parameters
     ----------
     environment : mapping of str
-        What the process has. A profile, static peers, transports or a middleware that a person chose are left as they are.
+        What the process has. A profile, static peers, transports or a middleware that a person chose stay.
     pictures : bool
         Whether camera frames pass, which need the room of shared memory.
 

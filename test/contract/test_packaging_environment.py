@@ -34,7 +34,11 @@ def _overlay_at(folder: Path) -> Path:
 
 def test_the_environment_puts_the_overlay_first_and_keeps_what_is_there(tmp_path: Path) -> None:
     prefix, venv = _overlay_at(tmp_path / 'install'), tmp_path / 'venv'
-    before = {'AMENT_PREFIX_PATH': '/opt/ros/distribution', 'PATH': '/usr/bin', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}
+    before = {
+        'AMENT_PREFIX_PATH': '/opt/ros/distribution',
+        'PATH': '/usr/bin',
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET',
+    }
     after = environment.ros_environment(before, prefix, venv)
     assert after['AMENT_PREFIX_PATH'] == f'{prefix}:/opt/ros/distribution'
     assert after['LD_LIBRARY_PATH'] == f'{prefix}/lib'

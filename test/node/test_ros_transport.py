@@ -25,7 +25,8 @@ LOCAL = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 HERE = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT'}
 TALK = (
     'import sys, time, rclpy; from std_msgs.msg import String; rclpy.init(); n = rclpy.create_node(sys.argv[1])\n'
-    'got = []; n.create_subscription(String, sys.argv[2], got.append, 1); p = n.create_publisher(String, sys.argv[1], 1)\n'
+    'got = []; n.create_subscription(String, sys.argv[2], got.append, 1)\n'
+    'p = n.create_publisher(String, sys.argv[1], 1)\n'
     'end = time.monotonic() + 20\n'
     'while time.monotonic() < end and not (got and p.get_subscription_count()):\n'
     '    p.publish(String()); rclpy.spin_once(n, timeout_sec=0.05)\n'
