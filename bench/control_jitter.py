@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _load import DecodingModel, missing_model
 from _report import REPORTS, ROOT, summary, table, write
 
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 from gemma4_ros.nodes.table import TABLE
 from gemma4_ros.sim.cell import Cell
 from gemma4_ros.sim.pacer import Pacer

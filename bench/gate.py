@@ -40,7 +40,8 @@ from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.zones import Point
 from gemma4_ros.core.plan import Condition, If, Parallel, Plan, Ref, Scalar, Sequence, Step, plan_to_bytes
 from gemma4_ros.ros.gate_audit import AuditFile
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_gate
 
 ADMISSION_MS, STEP_MS, AUDIT_MS = 5.0, 1.0, 15.0  # what is aimed at, p99
 FULL, SHORT = (1000, 1000, 2000), (20, 20, 0)  # plans, durable records, calls of the service

@@ -21,7 +21,8 @@ from gemma4_ros.backends.spotter_files import EMBEDDING
 from gemma4_ros.backends.whisper_files import TINY_EN, fetch
 from gemma4_ros.core.errors import Gemma4Error
 from gemma4_ros.core.planning.planner import Planner
-from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_catalogue
 
 LINE_EVERY_S = 5.0
 

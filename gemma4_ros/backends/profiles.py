@@ -12,6 +12,7 @@ from typing import Any
 from gemma4_ros.backends.models_schema import MODELS
 from gemma4_ros.core import documents
 from gemma4_ros.core.errors import ModelsError
+from gemma4_ros.core.nearest import suggest
 
 __all__ = ['HubSource', 'ModelProfile', 'PackageSource', 'Profiles', 'load_profiles', 'models_file']
 
@@ -85,7 +86,7 @@ class Profiles:
         """Return an entry, the default for ''; raise ModelsError that names the nearest id otherwise."""
         model_id = model_id or self.default
         if model_id not in self.by_id:
-            raise ModelsError(f'no model {model_id!r} in models.yaml{documents.suggest(model_id, list(self.by_id))}')
+            raise ModelsError(f'no model {model_id!r} in models.yaml{suggest(model_id, list(self.by_id))}')
         return self.by_id[model_id]
 
 
@@ -126,7 +127,7 @@ def load_profiles(path: Path | None = None) -> Profiles:
     by_id = {model_id: _profile(model_id, entry) for model_id, entry in document.root['profiles'].items()}
     default = document.root['default']
     if default not in by_id:
-        raise ModelsError(f'{document.at(("default",))}: no model {default!r}{documents.suggest(default, list(by_id))}')
+        raise ModelsError(f'{document.at(("default",))}: no model {default!r}{suggest(default, list(by_id))}')
     return Profiles(default, by_id)
 
 

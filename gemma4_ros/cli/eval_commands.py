@@ -21,7 +21,7 @@ from gemma4_ros.core.planning.judge import judge
 from gemma4_ros.core.planning.planner import Outcome, Planner
 from gemma4_ros.core.ports import LanguageModel
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.plan import plan_from_json
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 __all__ = ['NODES', 'execute', 'run_entry']
 

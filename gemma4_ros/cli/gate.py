@@ -44,8 +44,9 @@ from gemma4_ros.core.gate.verdict import Verdict
 from gemma4_ros.core.gate.zones import Point
 from gemma4_ros.core.plan import plan_from_json
 from gemma4_ros.core.world import World
-from gemma4_ros.ros.gate_config import GateFiles, load_gate, public_key
+from gemma4_ros.ros.gate_config import GateFiles, public_key
 from gemma4_ros.ros.gate_files import CELL_TOOLS, read_text
+from gemma4_ros.ros.gate_load import load_gate
 
 __all__ = ['app']
 

@@ -15,8 +15,9 @@ from gemma4_ros.cli.console_output import DONE, REFUSED, note, show, show_json
 from gemma4_ros.core.errors import PlanError
 from gemma4_ros.core.planning.planner import Outcome, Planner
 from gemma4_ros.core.tree.rows import plan_rows, to_text
-from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
+from gemma4_ros.ros.gate_config import GateFiles
 from gemma4_ros.ros.gate_files import CELL_TOOLS
+from gemma4_ros.ros.gate_load import load_catalogue
 
 __all__ = ['plan']
 

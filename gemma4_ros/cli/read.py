@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from gemma4_ros.cli.paths import config_dir
 from gemma4_ros.core.errors import ConfigError, Gemma4Error
 from gemma4_ros.core.reading.gauge import CannotRead, Dial, Reading, read_gauge
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 __all__ = ['app', 'load_picture']
 

@@ -18,8 +18,9 @@ from gemma4_ros.core.errors import ConfigError
 from gemma4_ros.core.interfaces import OPERATOR, Allowed, Robot, load_table
 from gemma4_ros.nodes.table import TABLE
 from gemma4_ros.ros import production
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.ros.gate_config import GateFiles
 from gemma4_ros.ros.gate_files import config_folder, read_text
+from gemma4_ros.ros.gate_load import load_gate
 
 __all__ = ['allowed_of', 'app', 'files_of', 'robot_of']
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
@@ -11,6 +10,7 @@ import jsonschema
 
 from gemma4_ros.core import schemas
 from gemma4_ros.core.errors import ConfigError
+from gemma4_ros.core.nearest import suggest
 from gemma4_ros.core.strict_yaml import Document, parse
 
 # No reference in our schemas leaves the document; the empty registry makes that a rule.
@@ -31,14 +31,6 @@ def load(text: str, source: str, schema: dict[str, Any], error: type[ConfigError
     if problem is not None:
         raise error(f'{document.at(tuple(problem.absolute_path), _wrong_key(problem))}: {_explain(problem)}')
     return document
-
-
-def suggest(word: str, known: list[str] | tuple[str, ...]) -> str:
-    """Return ``; did you mean 'x'?``, or the known names where none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    if near:
-        return f'; did you mean {near[0]!r}?'
-    return f'; known are {", ".join(sorted(known)[:12])}' if known else ''
 
 
 def _unknown(problem: jsonschema.ValidationError) -> list[str]:

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gemma4_ros.core import documents
 from gemma4_ros.core.errors import CheckError
 from gemma4_ros.core.facts import Pattern
+from gemma4_ros.core.nearest import suggest
 from gemma4_ros.core.world import World
 
 Value = str | float | int | bool
@@ -34,7 +34,7 @@ class Arg:
         """Raise CheckError where ``value`` is not one of this argument's."""
         if self.type == 'enum':
             if not isinstance(value, str) or value not in self.values:
-                raise CheckError(f'{where}.{self.name}: unknown {value!r}{documents.suggest(str(value), self.values)}')
+                raise CheckError(f'{where}.{self.name}: unknown {value!r}{suggest(str(value), self.values)}')
         elif self.type == 'boolean':
             if not isinstance(value, bool):
                 raise CheckError(f'{where}.{self.name}: wants true or false, got {value!r}')
@@ -119,7 +119,7 @@ class Toolset:
         """Return a tool; raise CheckError with the nearest name where there is none."""
         tool = self.tools.get(name)
         if tool is None:
-            raise CheckError(f'unknown tool {name!r}{documents.suggest(name, list(self.tools))}')
+            raise CheckError(f'unknown tool {name!r}{suggest(name, list(self.tools))}')
         return tool
 
 
@@ -127,9 +127,7 @@ def check_args(tool: Tool | Intent, args: Mapping[str, object], where: str) -> N
     """Raise CheckError where ``args`` are not the tool's: missing, unknown, of the wrong type, out of bounds."""
     for name in args:
         if name not in tool.args:
-            raise CheckError(
-                f'{where}: {tool.name} takes no argument {name!r}{documents.suggest(name, list(tool.args))}'
-            )
+            raise CheckError(f'{where}: {tool.name} takes no argument {name!r}{suggest(name, list(tool.args))}')
     for name, arg in tool.args.items():
         if name not in args:
             raise CheckError(f'{where}: {tool.name} needs the argument {name!r}')

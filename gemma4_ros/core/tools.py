@@ -9,6 +9,7 @@ from typing import Any, Literal
 from gemma4_ros.core import documents, schemas
 from gemma4_ros.core.errors import ConfigError, ToolsError
 from gemma4_ros.core.facts import Pattern, Term, parse_pattern
+from gemma4_ros.core.nearest import suggest
 from gemma4_ros.core.strict_yaml import Document, Path
 from gemma4_ros.core.tool import (
     Arg,
@@ -77,7 +78,7 @@ def _check_recoveries(written: Mapping[str, Document], tools: Mapping[str, Tool]
         where = written[tool.name].at((tool.name, 'retry'))
         for name in tool.recover:
             if name not in tools:
-                raise ToolsError(f'{where}: unknown recovery {name!r}{documents.suggest(name, list(tools))}')
+                raise ToolsError(f'{where}: unknown recovery {name!r}{suggest(name, list(tools))}')
             if tools[name].args:
                 raise ToolsError(f'{where}: the recovery {name!r} takes arguments; only tools without can recover')
 
@@ -195,9 +196,7 @@ def _check_returns(
         if returned.unit.startswith('$'):
             argument, _, attribute = returned.unit[1:].partition('.')
             if argument not in args:
-                raise ToolsError(
-                    f'{where}: unknown argument in {returned.unit!r}{documents.suggest(argument, list(args))}'
-                )
+                raise ToolsError(f'{where}: unknown argument in {returned.unit!r}{suggest(argument, list(args))}')
             if not attribute:
                 raise ToolsError(
                     f"{where}: {returned.unit!r} is no unit; write '{returned.unit}.unit', or the unit itself"
@@ -217,7 +216,7 @@ def _check_template(document: Document, world: World, path: Path, template: Any,
         if name == 'world' and attribute == 'frame':
             return
         if name not in args:
-            raise ToolsError(f'{document.at(path)}: unknown argument {template!r}{documents.suggest(name, list(args))}')
+            raise ToolsError(f'{document.at(path)}: unknown argument {template!r}{suggest(name, list(args))}')
         if attribute:
             _check_attribute(document.at(path), world, template, args[name], attribute)
 
@@ -233,7 +232,7 @@ def _check_attribute(where: str, world: World, text: str, arg: Arg, attribute: s
         is_pose = attribute == 'pose' and entity.group == 'places'
         if not is_pose and entity.attribute(attribute) is None:
             known = [*(('pose',) if entity.group == 'places' else ()), *(entity.attributes or {})]
-            raise ToolsError(f'{where}: {text!r}: {value!r} has no {attribute!r}{documents.suggest(attribute, known)}')
+            raise ToolsError(f'{where}: {text!r}: {value!r} has no {attribute!r}{suggest(attribute, known)}')
 
 
 def _patterns(
@@ -254,9 +253,7 @@ def _patterns(
 def _check_pattern(pattern: Pattern, world: World, args: Mapping[str, Arg]) -> None:
     function = world.functions.get(pattern.name)
     if function is None:
-        raise ToolsError(
-            f'{pattern}: unknown function {pattern.name!r}{documents.suggest(pattern.name, list(world.functions))}'
-        )
+        raise ToolsError(f'{pattern}: unknown function {pattern.name!r}{suggest(pattern.name, list(world.functions))}')
     if len(pattern.args) != len(function.of):
         raise ToolsError(
             f'{pattern}: {pattern.name} takes {len(function.of)} arguments and a value, got {len(pattern.args)}'
@@ -268,11 +265,11 @@ def _check_pattern(pattern: Pattern, world: World, args: Mapping[str, Arg]) -> N
 def _check_term(pattern: Pattern, term: Term, allowed: frozenset[str], world: World, args: Mapping[str, Arg]) -> None:
     for name in term.arguments():
         if name not in args:
-            raise ToolsError(f'{pattern}: unknown argument ${name}{documents.suggest(name, list(args))}')
+            raise ToolsError(f'{pattern}: unknown argument ${name}{suggest(name, list(args))}')
     if term.args is not None:
         if term.head != PLACE_OF and term.head not in world.functions:
             raise ToolsError(
-                f'{pattern}: unknown function {term.head!r}{documents.suggest(term.head, [*world.functions, PLACE_OF])}'
+                f'{pattern}: unknown function {term.head!r}{suggest(term.head, [*world.functions, PLACE_OF])}'
             )
         return
     if term.is_argument:
@@ -281,4 +278,4 @@ def _check_term(pattern: Pattern, term: Term, allowed: frozenset[str], world: Wo
             raise ToolsError(f'{pattern}: ${arg.name} is a number; facts are about names')
         return
     if term.head not in allowed:
-        raise ToolsError(f'{pattern}: {term.head!r} cannot stand there{documents.suggest(term.head, sorted(allowed))}')
+        raise ToolsError(f'{pattern}: {term.head!r} cannot stand there{suggest(term.head, sorted(allowed))}')

@@ -12,7 +12,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from gemma4_ros.core.errors import ConfigError, WorldError
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 from gemma4_ros.msg import Fact
 from gemma4_ros.ros import params, qos
 from gemma4_ros.ros.gate_files import config_folder

@@ -16,7 +16,8 @@ from gemma4_ros.msg import Reply, TurnEvent, Utterance
 from gemma4_ros.nodes.copilot_turn import Turn, TurnResult
 from gemma4_ros.ros import gate_files, params, qos
 from gemma4_ros.ros.awaited import Awaited
-from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_catalogue
 from gemma4_ros.ros.params import param
 from gemma4_ros.ros.workers import Workers
 

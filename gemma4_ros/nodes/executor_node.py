@@ -24,7 +24,8 @@ from gemma4_ros.core.tree.ports import TreeLimits
 from gemma4_ros.msg import Heartbeat, TreeState
 from gemma4_ros.ros import gate_files, params, qos
 from gemma4_ros.ros.clients import ControllerClients
-from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_catalogue
 from gemma4_ros.ros.gate_permit import GateWatch, close_permit, fetch_plan
 from gemma4_ros.ros.gate_runner import GateRunner
 from gemma4_ros.ros.tree_messages import feedback_message, result_message, tree_message

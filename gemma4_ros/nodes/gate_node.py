@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,10 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
 from gemma4_ros.action import DispatchStep
+from gemma4_ros.core.gate.bind import Catalogue
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.monitor import Monitor
+from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.msg import DeadmanState, Heartbeat, StopRequest
 from gemma4_ros.ros import gate_config, gate_files, params, qos
 from gemma4_ros.ros.clients import ControllerClients
@@ -30,6 +33,7 @@ from gemma4_ros.ros.gate_views import GateViews, bounded
 from gemma4_ros.ros.workers import Workers
 
 MAX_DISPATCHES = 16
+Load = Callable[[gate_config.GateFiles], tuple[Policy, Catalogue]]
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,11 @@ class GateConfig(gate_config.GateFiles):
 class GateNode(Node):
     """The only process that reaches controllers."""
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, load: Load = gate_config.load, **kwargs: Any) -> None:
         super().__init__('gate', **kwargs)
         params.declare(self, GateConfig)
         config = params.read(self, GateConfig)
-        policy, catalogue = gate_config.load_gate(config)
+        policy, catalogue = load(config)
         boot_id = secrets.token_hex(16)
         sign = gate_config.signer(config.audit_key)
         self._audit = AuditFile(gate_files.audit_folder(config.audit_dir), boot_id, sign)

@@ -16,7 +16,7 @@ from gemma4_ros.core.errors import CannotReadError, Gemma4Error, NoFrameError
 from gemma4_ros.core.reading.agreement import agree
 from gemma4_ros.core.reading.evidence import sharpness
 from gemma4_ros.core.reading.gauge import METHOD, CannotRead, Dial, Reading, read_gauge
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 from gemma4_ros.msg import Reading as ReadingMessage
 from gemma4_ros.ros import gate_files, params, qos
 from gemma4_ros.ros.cameras import RELIABILITIES, CameraFeed, Frame

@@ -22,7 +22,8 @@ from gemma4_ros.core.planning.planner import Outcome, Planner
 from gemma4_ros.core.ports import LanguageModel
 from gemma4_ros.msg import Fact, TreeNode, TreeState
 from gemma4_ros.ros import params, plan_messages, qos
-from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_catalogue
 from gemma4_ros.ros.generate_client import RosLanguageModel
 from gemma4_ros.ros.lifecycle import LifecycleBase
 from gemma4_ros.ros.params import param

@@ -26,7 +26,7 @@ from gemma4_ros.core.speech.names import lexicon
 from gemma4_ros.core.speech.transcript import Transcript
 from gemma4_ros.core.speech.words import STOP_PHRASES, is_stop
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 from gemma4_ros.msg import AudioChunk, StopRequest, Utterance
 from gemma4_ros.ros import gate_files, params, qos
 from gemma4_ros.ros.audio import samples_of

@@ -1,28 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate's configuration: world, tools and policy, with their hashes and signature. Needs no ROS."""
+"""Which files configure the gate, what they say, and the keys that it uses. Needs no ROS."""
 
 from __future__ import annotations
 
 import datetime
-import hashlib
+import io
+import json
 import math
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import shapely
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from gemma4_ros.core.errors import ConfigError, PolicyError
-from gemma4_ros.core.gate.bind import Catalogue
-from gemma4_ros.core.gate.policy import Policy
-from gemma4_ros.core.gate.policy_file import load_policy
-from gemma4_ros.core.gate.signing import is_signed
-from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
-from gemma4_ros.ros.gate_files import CELL_TOOLS, config_folder, files_in, read_text
+from gemma4_ros.core.errors import ConfigError
+from gemma4_ros.ros.gate_files import CELL_TOOLS, read_text
 
-__all__ = ['GateFiles', 'expiry_s', 'load_catalogue', 'load_gate', 'public_key', 'signer']
+if TYPE_CHECKING:
+    from gemma4_ros.core.gate.bind import Catalogue
+    from gemma4_ros.core.gate.policy import Policy
+
+__all__ = ['GateFiles', 'expiry_s', 'load', 'public_key', 'signer']
+LOAD_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,26 +41,44 @@ class GateFiles:
     policy_key: str = ''
 
 
-def load_catalogue(files: GateFiles) -> Catalogue:
-    """Load world and tools; raise ConfigError that names file and line."""
-    folder = config_folder(files.config)
-    world_path = folder / Path(files.world).expanduser()
-    world_text = read_text(world_path)
-    world = load_world(world_text, str(world_path))
-    texts = [(str(path), read_text(path)) for path in files_in(folder, files.tools)]
-    tools = load_tools(texts, world)
-    joined = '\0'.join(text for _, text in texts)
-    return Catalogue(world, tools, _sha256(world_text), _sha256(joined))
+def load(files: GateFiles) -> tuple[Policy, Catalogue]:
+    """
+    Load policy and catalogue in a process of its own, which is gone afterwards (`gate_load`).
+
+    Raises
+    ------
+    ConfigError
+        A file is wrong: as `gate_load.load_gate` says it. Or the process failed, or took longer than `LOAD_S`.
+
+    """
+    names = {field.name: getattr(files, field.name) for field in fields(GateFiles)}
+    command = [sys.executable, '-m', 'gemma4_ros.ros.gate_load']
+    try:
+        run = subprocess.run(command, input=json.dumps(names).encode(), capture_output=True, timeout=LOAD_S, check=True)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f'the configuration {files.config!r} took longer than {LOAD_S:g} s to load') from None
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode(errors='replace').strip().rpartition('\n')[2]
+        raise ConfigError(f'the configuration could not be loaded: {last}') from None
+    try:
+        outcome = _Documents(io.BytesIO(run.stdout)).load()
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ConfigError(f'the configuration could not be loaded: {error}') from None
+    if isinstance(outcome, Exception):
+        raise outcome
+    policy, catalogue = outcome
+    for area in policy.zones.areas if policy.zones else ():
+        shapely.prepare(area.shape)  # the index of a shape does not travel
+    return policy, catalogue
 
 
-def load_gate(files: GateFiles) -> tuple[Policy, Catalogue]:
-    """Load policy and catalogue; raise ConfigError that names file and line."""
-    catalogue = load_catalogue(files)
-    path = config_folder(files.config) / Path(files.policy).expanduser()
-    text = read_text(path)
-    if files.policy_key:
-        _check_signature(path, text, public_key(Path(files.policy_key).expanduser()))
-    return load_policy(text, str(path), catalogue.toolset), catalogue
+class _Documents(pickle.Unpickler):
+    """Builds the stack's own types and areas, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith('gemma4_ros.core.') or (module, name) == ('shapely.io', 'from_wkb'):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f'{module}.{name} is no part of a configuration')
 
 
 def expiry_s(policy: Policy, wall_s: float, steady_s: float) -> float:
@@ -90,17 +113,3 @@ def signer(path: str) -> Callable[[bytes], bytes] | None:
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f'{path}: not an Ed25519 key; make one: gemma4 gate key new')
     return key.sign
-
-
-def _check_signature(path: Path, text: str, key: bytes) -> None:
-    signature_path = path.with_name(path.name + '.sig')
-    try:
-        signature = bytes.fromhex(read_text(signature_path).strip())
-    except ValueError:
-        raise PolicyError(f'{signature_path}: not a signature in hexadecimal; make it: gemma4 gate sign') from None
-    if not is_signed(key, signature, text.encode()):
-        raise PolicyError(f'{path}: the signature in {signature_path.name} is not of these bytes and that key')
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode('utf-8')).hexdigest()

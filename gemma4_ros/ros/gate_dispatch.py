@@ -18,7 +18,7 @@ from gemma4_ros.core.gate.monitor import STARVED_S, Monitor
 from gemma4_ros.core.gate.permits import Ticket
 from gemma4_ros.core.gate.verdict import Hold, Refused, Verdict
 from gemma4_ros.core.plan import Scalar
-from gemma4_ros.core.tools import Tool
+from gemma4_ros.core.tool import Tool
 from gemma4_ros.ros.clients import CallOutcome, ControllerClients, Outcome
 from gemma4_ros.ros.gate_views import bounded
 

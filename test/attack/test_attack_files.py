@@ -36,10 +36,11 @@ from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.policy_file import load_policy
 from gemma4_ros.core.gate.state import Lock
 from gemma4_ros.core.reading.evidence import evidence_name
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 from gemma4_ros.ros.evidence import EvidenceFolder
 from gemma4_ros.ros.gate_audit import AuditFile
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_gate
 from gemma4_ros.ros.gate_locks import LockFile
 from gemma4_ros.ros.recording import Recording, definition
 

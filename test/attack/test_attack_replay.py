@@ -18,9 +18,10 @@ from gemma4_ros.core.gate.approvals import Answer, Request
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.permits import Ticket
 from gemma4_ros.core.gate.policy import Policy
+from gemma4_ros.core.gate.policy_file import make_area
 from gemma4_ros.core.gate.state import Latch
 from gemma4_ros.core.gate.verdict import Allow, NeedsApproval, Refused
-from gemma4_ros.core.gate.zones import Point, Zones, make_area
+from gemma4_ros.core.gate.zones import Point, Zones
 from gemma4_ros.core.plan import Plan, Sequence, Step, plan_sha256, plan_to_bytes
 
 pytestmark = [pytest.mark.attack]

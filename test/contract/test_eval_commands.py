@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from gemma4_ros.core.tools import fill_goal, load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ('dev', 'dev2', 'dev3', 'test')

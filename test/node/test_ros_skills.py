@@ -19,7 +19,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from gemma4_ros.core.tools import Arg, Tool, Toolset, fill_goal, load_tools
-from gemma4_ros.core.world import World, load_world
+from gemma4_ros.core.world import World
+from gemma4_ros.core.world_file import load_world
 from gemma4_ros.ros.clients import CallOutcome, ControllerClients, Outcome
 from gemma4_ros.ros.convert import to_message
 from gemma4_ros.ros.gate_dispatch import returned_values, unmet_condition

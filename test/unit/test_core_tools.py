@@ -24,7 +24,8 @@ from gemma4_ros.core.tools import (
     load_tools,
     return_unit,
 )
-from gemma4_ros.core.world import World, load_world
+from gemma4_ros.core.world import World
+from gemma4_ros.core.world_file import load_world
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [

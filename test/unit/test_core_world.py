@@ -10,7 +10,7 @@ import pytest
 from gemma4_ros.core import strict_yaml
 from gemma4_ros.core.errors import ConfigError
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 ROOT = Path(__file__).resolve().parents[2]
 WORLD = (ROOT / 'config/world.yaml').read_text(encoding='utf-8')

@@ -18,7 +18,8 @@ from gemma4_ros.core.gate.policy import Approval, ToolRule
 from gemma4_ros.core.gate.state import Latch, State, Value
 from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, worst
 from gemma4_ros.core.plan import Ref, Step
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_gate
 
 POLICY, _ = load_gate(GateFiles(str(Path(__file__).resolve().parents[2] / 'config')))
 NOW = 1000.0

@@ -23,7 +23,8 @@ from gemma4_ros.core.gate.policy import Approval
 from gemma4_ros.core.gate.state import Latch
 from gemma4_ros.core.gate.verdict import Allow, Deny, Hold, NeedsApproval, Refused
 from gemma4_ros.core.plan import Condition, If, Node, Plan, Ref, Sequence, Step, plan_sha256, plan_to_bytes
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_gate
 
 POLICY, CATALOGUE = load_gate(GateFiles(str(Path(__file__).resolve().parents[2] / 'config')))
 DRIVE = Step('s1', 'navigate_to', {'place': 'pump'})

@@ -12,7 +12,8 @@ from gemma4_ros.core.gate.bind import Catalogue
 from gemma4_ros.core.gate.lint import lint
 from gemma4_ros.core.gate.policy import Approval, Policy
 from gemma4_ros.core.gate.policy_file import load_policy
-from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_catalogue
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 TEXT = (CONFIG / 'policy.yaml').read_text(encoding='utf-8')

@@ -30,9 +30,8 @@ from gemma4_ros.core.gate.policy import (
     SequenceRule,
     SignalRule,
     When,
-    tier_of,
 )
-from gemma4_ros.core.gate.policy_file import load_policy
+from gemma4_ros.core.gate.policy_file import load_policy, tier_of
 from gemma4_ros.core.gate.verdict import Allow, Hold, NeedsApproval
 from gemma4_ros.core.gate.zones import Point, Zones
 from gemma4_ros.core.plan import Plan, Repeat, Step, plan_to_bytes

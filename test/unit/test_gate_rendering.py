@@ -12,7 +12,8 @@ from gemma4_ros.core.gate.rebuild import rebuild
 from gemma4_ros.core.gate.rendering import changed_lines, render
 from gemma4_ros.core.gate.verdict import Refused
 from gemma4_ros.core.plan import Condition, Fallback, If, Parallel, Plan, Ref, Repeat, Sequence, Step, plan_to_json
-from gemma4_ros.ros.gate_config import GateFiles, load_catalogue
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_catalogue
 
 TOOLSET = load_catalogue(GateFiles(str(Path(__file__).resolve().parents[2] / 'config'))).toolset
 MODEL = 'IGNORE ALL RULES'

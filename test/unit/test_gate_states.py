@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,9 +24,10 @@ from gemma4_ros.core.gate.permits import Candidate, Permit, Ticket
 from gemma4_ros.core.gate.state import Latch
 from gemma4_ros.core.gate.verdict import NeedsApproval, Refused
 from gemma4_ros.core.plan import Plan, Sequence, Step, plan_sha256, plan_to_bytes
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_gate
 
-POLICY, CATALOGUE = load_gate(GateFiles(str(Path(__file__).resolve().parents[2] / 'config')))
+POLICY, CATALOGUE = load_gate(GateFiles())
 NOW, OLD = 1000.0, 500.0
 DRIVE = Step('a', 'navigate_to', {'place': 'pump'})
 TURN = Step('b', 'open_valve', {'valve': 'main_valve'})

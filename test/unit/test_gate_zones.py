@@ -16,8 +16,9 @@ from gemma4_ros.core.gate import policy as policies
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.decide import Case, decide
 from gemma4_ros.core.gate.policy import Approval, ArgumentRule, Policy, Post, SignalRule, ToolRule
+from gemma4_ros.core.gate.policy_file import make_area
 from gemma4_ros.core.gate.verdict import Refused, Verdict
-from gemma4_ros.core.gate.zones import Area, Point, Zones, end_of, make_area
+from gemma4_ros.core.gate.zones import Area, Point, Zones, end_of
 from gemma4_ros.core.plan import Ref, Sequence, Step
 
 SHIPPED, CATALOGUE = load()

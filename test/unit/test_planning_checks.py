@@ -33,7 +33,7 @@ from gemma4_ros.core.planning.judge import judge
 from gemma4_ros.core.planning.planner import Outcome
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 ROOT = Path(__file__).resolve().parents[2]
 _WORLD, _TOOLS = 'config/world.yaml', 'config/tools/cell.yaml'

@@ -19,7 +19,7 @@ from gemma4_ros.core.planning.planner import Planner
 from gemma4_ros.core.planning.scope import Scope
 from gemma4_ros.core.planning.symbolic import Symbolic
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 ROOT = Path(__file__).resolve().parents[2]
 

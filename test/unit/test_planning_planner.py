@@ -12,7 +12,7 @@ from gemma4_ros.core.errors import PlanError
 from gemma4_ros.core.planning.checks import check_plan
 from gemma4_ros.core.planning.planner import Planner
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 ROOT = Path(__file__).resolve().parents[2]
 _WORLD, _TOOLS = 'config/world.yaml', 'config/tools/cell.yaml'

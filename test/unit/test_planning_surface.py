@@ -15,7 +15,8 @@ from gemma4_ros.core.errors import DraftError
 from gemma4_ros.core.planning import surface
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Together, calls
 from gemma4_ros.core.tools import Arg, Intent, Tool, Toolset, load_tools
-from gemma4_ros.core.world import World, load_world
+from gemma4_ros.core.world import World
+from gemma4_ros.core.world_file import load_world
 
 llguidance = pytest.importorskip('llguidance')
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,8 @@ from gemma4_ros.core.gate.lint import lint
 from gemma4_ros.core.gate.policy import CHANNELS
 from gemma4_ros.core.gate.policy_schema import POLICY, TRUST
 from gemma4_ros.core.plan import Plan, Sequence, Step, plan_to_bytes
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_gate
 
 if TYPE_CHECKING:
     from gemma4_ros.core.gate.bind import Catalogue

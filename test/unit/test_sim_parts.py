@@ -21,7 +21,8 @@ pytest.importorskip('mujoco')
 import itertools
 
 from gemma4_ros.core.errors import WorldError
-from gemma4_ros.core.world import World, load_world
+from gemma4_ros.core.world import World
+from gemma4_ros.core.world_file import load_world
 from gemma4_ros.sim.camera import CameraError, Cameras
 from gemma4_ros.sim.cell import Cell
 from gemma4_ros.sim.drawing import draw_dial, draw_display, draw_keys, draw_label

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip('mujoco')
 
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 from gemma4_ros.sim.cell import Cell
 from gemma4_ros.sim.layout import Pose
 from gemma4_ros.sim.robot import Outcome

@@ -10,7 +10,8 @@ import pytest
 from gemma4_ros.core.speech.hints import ANSWER_WORDS, hint_words
 from gemma4_ros.core.speech.names import Lexicon, lexicon, readings
 from gemma4_ros.core.tools import Toolset, load_tools
-from gemma4_ros.core.world import World, load_world
+from gemma4_ros.core.world import World
+from gemma4_ros.core.world_file import load_world
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 

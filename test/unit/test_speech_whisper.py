@@ -19,7 +19,7 @@ from gemma4_ros.core.speech.hints import hint_words
 from gemma4_ros.core.speech.names import lexicon
 from gemma4_ros.core.speech.words import is_stop
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 ROOT = Path(__file__).resolve().parents[2]
 VOICES, DEMO, CONFIG = ROOT / 'test' / 'data' / 'voices', ROOT / 'demo', ROOT / 'config'

@@ -146,9 +146,8 @@ class Approvals:
             raise refuse(Code.APPROVER_REFUSED, 'policy.people', f'the policy lists no {answer.person}')
         text = approval_text(request.asked, answer.person, request.candidate.rendering)
         if not is_signed(person.key, answer.signature, text):
-            raise refuse(
-                Code.SIGNATURE_REFUSED, where, f'not signed by the key of {answer.person}: gemma4 gate approve --key'
-            )
+            said = f'not signed by the key of {answer.person}: gemma4 gate approve --key'
+            raise refuse(Code.SIGNATURE_REFUSED, where, said)
         if not request.wants_confirmation and not request.roles <= person.roles:
             lacking = ', '.join(sorted(request.roles - person.roles))
             raise refuse(Code.APPROVER_REFUSED, 'policy.people', f'{answer.person} lacks the role {lacking}')
@@ -166,6 +165,5 @@ class Approvals:
 
     def clear(self) -> list[Request]:
         """Take out everything: the epoch has risen."""
-        gone = list(self._open.values())
-        self._open.clear()
+        gone, self._open = list(self._open.values()), OrderedDict()
         return gone

@@ -11,7 +11,7 @@ from gemma4_ros.core.errors import CheckError
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.verdict import Refused, refuse
 from gemma4_ros.core.plan import Condition, If, Plan, Ref, Scalar, Step, walk
-from gemma4_ros.core.tools import Arg, Return, Tool, Toolset, check_args, fill_goal, return_unit
+from gemma4_ros.core.tool import Arg, Return, Tool, Toolset, check_args, fill_goal, return_unit
 from gemma4_ros.core.world import World
 
 __all__ = ['Catalogue', 'Result', 'check_binding', 'goal_of', 'recoveries', 'resolve']

@@ -50,7 +50,9 @@ def decode(raw: bytes) -> Plan:
     value = _parse(text)
     _check_canonical(value, raw)
     _check_schema(value, len(raw))
-    plan = _rebuild(value)
+    plan = rebuild(value)
+    if plan_to_json(plan) != value:
+        raise refuse(Code.TYPES, 'admission.types', 'the typed plan is not the document')
     _check_texts(value)
     try:
         check_references(plan)
@@ -129,17 +131,9 @@ def _check_schema(value: Any, size: int) -> None:
     if size <= MAX_EXPLAINED:  # the validator collects what every branch of a choice says: seconds for a big document
         error = next(iter(_SCHEMA.iter_errors(value)))
         path = ascii('/'.join(str(part) for part in error.instance_path))[1:-1]
-        where = (
-            f'/{path[:120]} breaks the rule {error.schema_path[-1] if error.schema_path else "schema"!r} of plan-1.json'
-        )
+        rule = error.schema_path[-1] if error.schema_path else 'schema'
+        where = f'/{path[:120]} breaks the rule {rule!r} of plan-1.json'
     raise refuse(Code.SCHEMA, 'admission.schema', where)
-
-
-def _rebuild(value: Any) -> Plan:
-    plan = rebuild(value)
-    if plan_to_json(plan) != value:
-        raise refuse(Code.TYPES, 'admission.types', 'the typed plan is not the document')
-    return plan
 
 
 def _check_texts(value: Any) -> None:

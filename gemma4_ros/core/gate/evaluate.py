@@ -34,10 +34,8 @@ def evaluate(condition: Condition, results: Mapping[str, Result], now: float) ->
         return _unknown(condition, f'{condition.ref} is {age_s:.1f} s old; at most {condition.max_age_s:g} s')
     answer = _OPERATORS[condition.op](value, condition.value)
     unit = f' {condition.unit}' if condition.unit else ''
-    shown = (
-        f'{condition.ref} = {_short(value)}{unit} ({age_s:.1f} s old) {condition.op} {_short(condition.value)}{unit}'
-    )
-    return answer, f'{shown}: {str(answer).lower()}'
+    asked = f'{condition.op} {_short(condition.value)}{unit}: {str(answer).lower()}'
+    return answer, f'{condition.ref} = {_short(value)}{unit} ({age_s:.1f} s old) {asked}'
 
 
 def _is_comparable(value: Scalar | None, other: Scalar) -> bool:

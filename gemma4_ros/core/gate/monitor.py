@@ -16,7 +16,6 @@ from gemma4_ros.core.gate.cases import case_of, end_of_step, goals_sha256
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.conditions import conditions
 from gemma4_ros.core.gate.decide import (
-    Case,
     PermitFacts,
     decide,
     permit_findings,
@@ -95,8 +94,8 @@ class Monitor:
         self._permits, self._approvals = Permits(), Approvals(policy.people)
         self._retries = {tool.name: (tool.retry_times, tool.recover) for tool in catalogue.toolset.tools.values()}
         self._last_tick_s: float | None = None
-        hashes = (policy.sha256, catalogue.world_sha256, catalogue.tools_sha256)
-        self._hashes = dict(zip(('policy', 'world', 'tools'), hashes, strict=True))
+        own = {'world': catalogue.world_sha256, 'tools': catalogue.tools_sha256}
+        self._hashes = {'policy': policy.sha256, **own}
         self._signed = {**self._hashes, 'boot': boot_id}
         self._agreed: tuple[str, ...] = ()
 
@@ -142,7 +141,7 @@ class Monitor:
     def issue(self, candidate: Candidate, now: float) -> Permit:
         """Give the permit if everything still stands as it was judged; raise Refused otherwise."""
         stale = [Deny(Code.PERMIT_EPOCH, 'permit.epoch', 'the safety epoch rose meanwhile; ask again')]
-        verdict = self._decide(candidate.case, None, now)
+        verdict = self._guarded(lambda: decide(self.policy, self.state, candidate.case, None, now), now)
         demand(worst([*(stale if candidate.epoch != self.state.epoch else []), verdict, *self._busy()]))
         expires_s, start_s = now + self.policy.permit_ttl_s, now + self.policy.start_within_s
         automaton = Automaton(candidate.plan.root, self._retries)
@@ -345,9 +344,6 @@ class Monitor:
     def _on_epoch(self) -> None:
         self._permits.kill(Code.PERMIT_EPOCH)
         self._closed_requests += self._approvals.clear()
-
-    def _decide(self, case: Case, step: Step | None, now: float) -> Verdict:
-        return self._guarded(lambda: decide(self.policy, self.state, case, step, now), now)
 
     def _guarded(self, ask: Callable[[], T], now: float) -> T | Verdict:
         try:

@@ -9,20 +9,14 @@ from dataclasses import dataclass, field
 
 from gemma4_ros.core.gate.zones import Zones
 from gemma4_ros.core.plan import Ref, Step
-from gemma4_ros.core.schemas import RISKS
 
 __all__ = [
     'CHANNELS', 'MOTION', 'Approval', 'ArgumentRule', 'Event', 'Limit', 'Person', 'Policy', 'Post', 'SequenceRule',
-    'SignalRule', 'Test', 'ToolRule', 'When', 'tier_of',
+    'SignalRule', 'Test', 'ToolRule', 'When',
 ]  # fmt: skip
 
 CHANNELS = ('typed', 'speech')  # the SOURCE_* of Utterance.msg, in order
 MOTION = 2  # the tier from which on something moves
-
-
-def tier_of(risk: str) -> int:
-    """Return 0 read, 1 reversible, 2 motion, 3 irreversible or near people; -1 none."""
-    return -1 if risk == 'none' else RISKS.index(risk)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ import base64
 import calendar
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import shapely
 
 from gemma4_ros.core import documents
 from gemma4_ros.core.errors import PolicyError
@@ -26,15 +28,16 @@ from gemma4_ros.core.gate.policy import (
     Test,
     ToolRule,
     When,
-    tier_of,
 )
 from gemma4_ros.core.gate.policy_schema import POLICY
-from gemma4_ros.core.gate.zones import Zones, make_area
+from gemma4_ros.core.gate.zones import Area, Zones
+from gemma4_ros.core.nearest import suggest
 from gemma4_ros.core.schemas import RISKS
 from gemma4_ros.core.tools import Arg, Tool, Toolset
 
-__all__ = ['load_policy']
+__all__ = ['load_policy', 'make_area', 'tier_of']
 
+_SEGMENTS = 16  # of a quarter circle: a rounded corner is at most 0.13 % of the margin too small
 RATE_WINDOW_S = 60.0
 _TWO_EVENTS = ('precedence', 'response', 'never_after', 'exclusive')
 
@@ -84,7 +87,7 @@ class _Reader:
 
     def _known(self, path: tuple[str, ...], what: str, name: str, known: Mapping[str, object]) -> str:
         if name not in known:
-            raise self._wrong(path, f'unknown {what} {name!r}{documents.suggest(name, list(known))}')
+            raise self._wrong(path, f'unknown {what} {name!r}{suggest(name, list(known))}')
         return name
 
     def _hazard(self, path: tuple[str, ...], name: str) -> str:
@@ -183,7 +186,7 @@ class _Reader:
         where = ('tools', tool.name, 'args', name)
         arg = tool.args.get(name)
         if arg is None:
-            raise self._wrong(where, f'{tool.name} takes no such argument{documents.suggest(name, list(tool.args))}')
+            raise self._wrong(where, f'{tool.name} takes no such argument{suggest(name, list(tool.args))}')
         numeric = arg.type in ('number', 'integer')
         wrong = {'allow', 'deny'} & set(item) if numeric else {'min', 'max', 'unit'} & set(item)
         if wrong or not item or (arg.type == 'boolean' and set(item) != {'from'}):
@@ -231,7 +234,7 @@ class _Reader:
         numbers |= {name for name, value in tool.returns.items() if value.type in ('number', 'integer')}
         for total in item.get('totals', ()):
             if total.get('of', '') not in {'', *numbers}:
-                what = f'{tool.name} has no number {total["of"]!r}{documents.suggest(total["of"], sorted(numbers))}'
+                what = f'{tool.name} has no number {total["of"]!r}{suggest(total["of"], sorted(numbers))}'
                 raise self._wrong(where, what)
         return (
             *rate,
@@ -278,3 +281,22 @@ class _Reader:
                 what = 'neither true nor false' if kind == 'boolean' else 'no number'
                 raise self._wrong(where, f'{value!r} is {what}; {name} is{"" if kind == "boolean" else " one"}')
         return Event(item['tool'], args)
+
+
+def tier_of(risk: str) -> int:
+    """Return 0 read, 1 reversible, 2 motion, 3 irreversible or near people; -1 none."""
+    return -1 if risk == 'none' else RISKS.index(risk)
+
+
+def make_area(
+    name: str, polygon: Sequence[Sequence[float]], margin_m: float, hazard: str, *, is_keep_out: bool
+) -> Area:
+    """Build an area; raise ValueError where the polygon is none, or the margin leaves nothing of it."""
+    shape = shapely.Polygon(polygon)
+    if not shape.is_valid or shape.area <= 0.0:
+        raise ValueError(f'no simple polygon: {shapely.is_valid_reason(shape)}')
+    grown = shape.buffer(margin_m if is_keep_out else -margin_m, quad_segs=_SEGMENTS)
+    if grown.is_empty:
+        raise ValueError(f'nothing is left of it with a margin of {margin_m:g} m')
+    shapely.prepare(grown)
+    return Area(name, is_keep_out, grown, hazard)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 
 from gemma4_ros.core.plan import Condition, Fallback, If, Node, Parallel, Plan, Ref, Repeat, Step
-from gemma4_ros.core.tools import Toolset
+from gemma4_ros.core.tool import Toolset
 
 __all__ = ['MAX_RENDERING', 'changed_lines', 'render']
 

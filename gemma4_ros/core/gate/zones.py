@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import shapely
 
-__all__ = ['Area', 'Point', 'Zones', 'end_of', 'make_area']
-
-_SEGMENTS = 16  # of a quarter circle: a rounded corner is at most 0.13 % of the margin too small
+__all__ = ['Area', 'Point', 'Zones', 'end_of']
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +23,7 @@ class Point:
 
     def distance(self, other: Point) -> float:
         """Return the distance in m; infinite between frames."""
-        if self.frame != other.frame:
-            return float('inf')
-        return float(((self.x - other.x) ** 2 + (self.y - other.y) ** 2) ** 0.5)
+        return math.hypot(self.x - other.x, self.y - other.y) if self.frame == other.frame else math.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,20 +62,6 @@ class Zones:
         if not (abs(point.x) < 1e9 and abs(point.y) < 1e9):
             return 'a pose that is no place', None
         return '', None
-
-
-def make_area(
-    name: str, polygon: Sequence[Sequence[float]], margin_m: float, hazard: str, *, is_keep_out: bool
-) -> Area:
-    """Build an area; raise ValueError where the polygon is none, or the margin leaves nothing of it."""
-    shape = shapely.Polygon(polygon)
-    if not shape.is_valid or shape.area <= 0.0:
-        raise ValueError(f'no simple polygon: {shapely.is_valid_reason(shape)}')
-    grown = shape.buffer(margin_m if is_keep_out else -margin_m, quad_segs=_SEGMENTS)
-    if grown.is_empty:
-        raise ValueError(f'nothing is left of it with a margin of {margin_m:g} m')
-    shapely.prepare(grown)
-    return Area(name, is_keep_out, grown, hazard)
 
 
 def end_of(goal: Mapping[str, Any], path: str) -> Point:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gemma4_ros.core import documents
 from gemma4_ros.core.errors import CheckError
 from gemma4_ros.core.facts import State, Variable
+from gemma4_ros.core.nearest import suggest
 from gemma4_ros.core.plan import (
     Fallback,
     If,
@@ -74,9 +74,7 @@ def _check_step(step: Step, toolset: Toolset, steps: dict[str, Step]) -> None:
     refs = {name: value for name, value in step.args.items() if isinstance(value, Ref)}
     for name, ref in refs.items():
         if name not in tool.args:
-            raise CheckError(
-                f'{step.id}: {tool.name} takes no argument {name!r}{documents.suggest(name, list(tool.args))}'
-            )
+            raise CheckError(f'{step.id}: {tool.name} takes no argument {name!r}{suggest(name, list(tool.args))}')
         arg = tool.args[name]
         if arg.type == 'enum' or _returned(ref, toolset, steps).type != arg.type:
             raise CheckError(f'{step.id}.{name}: {ref} is no {arg.type}')
@@ -92,7 +90,7 @@ def _returned(ref: Ref, toolset: Toolset, steps: dict[str, Step]) -> Return:
     tool = toolset.tool(steps[ref.step].tool)
     returned = tool.returns.get(ref.name)
     if returned is None:
-        raise CheckError(f'{ref}: {tool.name} returns no {ref.name!r}{documents.suggest(ref.name, list(tool.returns))}')
+        raise CheckError(f'{ref}: {tool.name} returns no {ref.name!r}{suggest(ref.name, list(tool.returns))}')
     return returned
 
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import Never
 
-from gemma4_ros.core import documents
 from gemma4_ros.core.errors import DraftError
+from gemma4_ros.core.nearest import suggest
 from gemma4_ros.core.plan import Scalar
 from gemma4_ros.core.planning import vocabulary
 from gemma4_ros.core.planning.draft import Branch, Call, Draft, Item, Loop, Op, Together, written
@@ -59,7 +59,7 @@ def _ask(inside: str, world: World) -> Draft:
     known = vocabulary.things(world)
     for choice in choices:
         if choice not in known and choices != (choice,):
-            _refuse(0, f'ask: unknown {choice[:40]!r}{documents.suggest(choice, known)}')
+            _refuse(0, f'ask: unknown {choice[:40]!r}{suggest(choice, known)}')
     if len(choices) == 1 and choices[0] not in vocabulary.UNCLEAR:
         _refuse(0, f'ask takes one of {", ".join(vocabulary.UNCLEAR)}, or two things or more; got {inside[:40]!r}')
     return Draft('ask', text=inside, choices=choices)
@@ -83,7 +83,7 @@ def _answer(inside: str, world: World) -> Draft:
 def _subject(index: int, name: str, text: str, known: frozenset[str]) -> str:
     subject = text.strip()
     if subject not in known:
-        _refuse(index, f'{name}: unknown {subject[:40]!r}{documents.suggest(subject, sorted(known))}')
+        _refuse(index, f'{name}: unknown {subject[:40]!r}{suggest(subject, sorted(known))}')
     return subject
 
 
@@ -165,7 +165,7 @@ class _Blocks:
             name, (of, values) = query[1], self._queries[query[1]]
             subject = _subject(index, name, query[2], of)
             if right not in values:
-                _refuse(index, f'{name}: unknown {right[:40]!r}{documents.suggest(right, sorted(values))}')
+                _refuse(index, f'{name}: unknown {right[:40]!r}{suggest(right, sorted(values))}')
             return Call(name, {'of': subject}), '', _equality(op, left, index), right, ''
         reading = self._call(left, index)
         tool = self._toolset.tools.get(reading.name)

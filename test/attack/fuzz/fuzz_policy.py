@@ -13,7 +13,7 @@ with instrumented():
     from gemma4_ros.core.gate.policy_file import load_policy
     from gemma4_ros.core.strict_yaml import parse
     from gemma4_ros.core.tools import load_tools
-    from gemma4_ros.core.world import load_world
+    from gemma4_ros.core.world_file import load_world
 
 import yaml
 from hand_gate import CONFIG

@@ -16,7 +16,8 @@ from gemma4_ros.core.gate.permits import Ticket
 from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.verdict import Refused
 from gemma4_ros.core.plan import Node, Plan, Sequence, plan_to_bytes
-from gemma4_ros.ros.gate_config import GateFiles, load_gate
+from gemma4_ros.ros.gate_config import GateFiles
+from gemma4_ros.ros.gate_load import load_gate
 
 __all__ = ['CONFIG', 'HandGate', 'load']
 

@@ -24,7 +24,7 @@ from gemma4_ros.core.speech.hints import hint_words
 from gemma4_ros.core.speech.names import lexicon
 from gemma4_ros.core.speech.words import spoken_words
 from gemma4_ros.core.tools import load_tools
-from gemma4_ros.core.world import load_world
+from gemma4_ros.core.world_file import load_world
 
 CONFIG = Path(__file__).resolve().parents[3] / 'config'
 COMMANDS = (

@@ -37,6 +37,7 @@ from gemma4_ros.core.plan import Node as PlanNode
 from gemma4_ros.core.plan import Plan, Sequence, Step, plan_to_bytes
 from gemma4_ros.nodes.gate_node import GateNode
 from gemma4_ros.ros import qos
+from gemma4_ros.ros.gate_load import load_gate
 from gemma4_ros.ros.workers import Workers
 
 __all__ = [
@@ -251,7 +252,9 @@ class Cell:
         values = {'config': CONFIG, 'audit_dir': str(audit_dir), **parameters}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.audit_dir, self.domain_id = audit_dir, next(DOMAINS)
-        self.gate = Spinner(lambda context: GateNode(context=context, parameter_overrides=overrides), self.domain_id)
+        self.gate = Spinner(
+            lambda context: GateNode(load=load_gate, context=context, parameter_overrides=overrides), self.domain_id
+        )
         parts: list[Any] = []
 
         def world(context: Context) -> Node:
