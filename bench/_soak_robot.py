@@ -17,7 +17,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Bool, String
 
-from gemma4_ros.ros import qos
+from gemma4_ros.ros import qos, transport
 from gemma4_ros.ros.workers import Workers
 
 PERIOD_S = 0.05
@@ -73,6 +73,7 @@ class SoakRobot(Node):
 
 def main() -> None:
     """Run until the end."""
+    transport.apply()
     rclpy.init(args=[])
     node, executor = SoakRobot(float(sys.argv[1])), SingleThreadedExecutor()
     executor.add_node(node)

@@ -39,7 +39,7 @@ from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import String
 
 from gemma4_ros.core.plan import Plan, Sequence, Step, plan_to_bytes
-from gemma4_ros.ros import qos
+from gemma4_ros.ros import qos, transport
 
 PHASE_S, DRIVE_S, DRIVES = 20.0, 3.0, 5
 FIND_S, ANSWER_S = 60.0, 30.0
@@ -66,6 +66,7 @@ class Watcher:
     """Sees beats, states and what the controller says; asks the gate as planner, executor and people do."""
 
     def __init__(self) -> None:
+        transport.apply()
         rclpy.init(args=[])
         self.node = node = rclpy.create_node('soak')
         self.gaps: dict[str, list[float]] = {'idle': [], 'active': []}

@@ -39,6 +39,7 @@ from gemma4_ros.core.gate.permits import Candidate, Ticket
 from gemma4_ros.core.gate.policy import Policy
 from gemma4_ros.core.gate.zones import Point
 from gemma4_ros.core.plan import Condition, If, Parallel, Plan, Ref, Scalar, Sequence, Step, plan_to_bytes
+from gemma4_ros.ros import transport
 from gemma4_ros.ros.gate_audit import AuditFile
 from gemma4_ros.ros.gate_config import GateFiles
 from gemma4_ros.ros.gate_load import load_gate
@@ -225,6 +226,7 @@ def measure_service(calls: int) -> dict[str, Any]:
         return {'skipped': f'{error}; run make setup'}
     name = f'bench_{os.getpid()}'
     child = subprocess.Popen([sys.executable, __file__, '--serve', name])
+    transport.apply()
     rclpy.init(args=[])
     node, executor = rclpy.create_node(f'{name}_client'), SingleThreadedExecutor()
     executor.add_node(node)
@@ -257,6 +259,7 @@ def serve(name: str) -> None:
     from rclpy.executors import ExternalShutdownException
     from std_srvs.srv import Trigger
 
+    transport.apply()
     rclpy.init(args=[])
     node = rclpy.create_node(name)
     node.create_service(Trigger, name, lambda _, response: response)
