@@ -27,6 +27,7 @@ from gemma4_ros.core.errors import Gemma4Error
 __all__ = ['Finding', 'doctor', 'examine']
 
 DISK_BYTES, MEMORY_BYTES = 3_000_000_000, 4_000_000_000
+SHARED_MEMORY = Path('/dev/shm')
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Look at this machine; starts and changes nothing."""
     checks: tuple[Callable[[], Finding], ...] = (
-        _python, _venv, _ros, _overlay, _engine, _model, _speech, _egl, _disk, _memory, _discovery,
+        _python, _venv, _ros, _overlay, _engine, _model, _speech, _egl, _disk, _memory, _discovery, _transport,
+        _shared_memory,
     )  # fmt: skip
     for check in checks:
         yield check()
@@ -124,6 +126,26 @@ def _discovery() -> Finding:
         '' if good else ': every machine of the network may call the gate'
     )
     return _found('network', good, text, 'export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST', 'warning')
+
+
+def _transport() -> Finding:
+    chosen = os.environ.get('FASTDDS_BUILTIN_TRANSPORTS', '')
+    good = not chosen or chosen.partition('?')[0] in ('UDPv4', 'UDPv6')
+    text = f'FASTDDS_BUILTIN_TRANSPORTS={chosen}: a killed process can stall gate and deadman for seconds (ADR 0016)'
+    mended = 'unset FASTDDS_BUILTIN_TRANSPORTS'
+    return _found(
+        'transports', good, 'chosen by each node' if not chosen else chosen if good else text, mended, 'warning'
+    )
+
+
+def _shared_memory() -> Finding:
+    """Look for ports that a killed process left half made: who uses such a port waits for ever."""
+    broken = [
+        path for path in SHARED_MEMORY.glob('fastdds_port*') if path.name[12:].isdigit() and not path.stat().st_size
+    ]
+    names = ' '.join(str(path) for path in sorted(broken))
+    text = f'{len(broken)} ports of a killed process: nodes that use one hang' if broken else f'{SHARED_MEMORY} is well'
+    return _found('shared memory', not broken, text, f'rm {names}', 'warning')
 
 
 def doctor(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gemma4_ros.cli import doctor
 from gemma4_ros.cli import main as cli
 from gemma4_ros.cli.child import Child
 from gemma4_ros.cli.console_output import exit_code, visible
@@ -112,6 +113,22 @@ def test_doctor_names_what_is_missing_with_the_command_that_mends_it(capsys: pyt
     assert findings['language model']['level'] == 'missing'
     assert findings['language model']['mend'] == 'make models'
     assert findings['python']['level'] == 'ok'
+
+
+def test_doctor_finds_what_would_stall_the_deadman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, 'SHARED_MEMORY', tmp_path)
+    monkeypatch.delenv('FASTDDS_BUILTIN_TRANSPORTS', raising=False)
+    for name, size in (('fastdds_port7413', 99), ('fastdds_port7413_el', 0), ('fastdds_1a2b', 0)):
+        (tmp_path / name).write_bytes(bytes(size))
+    found = {each.name: each for each in doctor.examine()}
+    assert (found['transports'].level, found['shared memory'].level) == ('ok', 'ok')
+    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
+    (tmp_path / 'fastdds_port7415').touch()
+    found = {each.name: each for each in doctor.examine()}
+    assert (found['transports'].level, found['shared memory'].level) == ('warning', 'warning')
+    assert found['shared memory'].mend == f'rm {tmp_path / "fastdds_port7415"}'
+    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
+    assert {each.name: each for each in doctor.examine()}['transports'].level == 'ok'
 
 
 def test_plan_without_a_model_says_so_and_ends_with_6(capsys: pytest.CaptureFixture[str]) -> None:
