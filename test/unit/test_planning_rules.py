@@ -105,6 +105,39 @@ def test_the_language_is_checked_where_the_model_reads_english_only(
         command.check_language(text, share, languages)
 
 
+@pytest.mark.parametrize(
+    'text',
+    [
+        'set the panel to 8e0 bar', 'set the panel to 0x8 bar', 'set it to 1_000 pascal', 'set it to 1,000 pascal',
+        'set 1.2.3 bar', 'set it to 3/4 bar', 'set it to ½ bar', 'set it to ٣ bar', 'a dozen bar', 'half a dozen bar',
+        'lower it by 0.4 bar', 'raise the pressure by about half a bar', 'reduce it by 0.4', 'add another 0.5 bar',
+        'set it 0.4 bar higher', 'ten percent less', 'turn it down by ten percent',
+    ],
+)  # fmt: skip
+def test_a_number_that_could_be_another_one_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match=r'is not taken as a number|changes a value by an amount'):
+        _numbers(text)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'set it to 2,5 bar', 'set it to 0.75 bar', 'set it to 1000 pascal', 'increase the pressure to 3 bar',
+        'if it is 4 bar or more close the valve', 'if it is more than 4 bar close it', 'is it lower than 3 bar',
+        'back up by 0.5 m', 'lower the arm by 10 cm', 'wait 20 seconds more', 'read it once more',
+        'read the CO₂ sensor', 'bring the red box by the pump and wait 3 seconds', 'pick another two boxes', 'go to bay 3 and pump 2',
+    ],
+)  # fmt: skip
+def test_a_plain_number_is_taken(text: str) -> None:
+    _numbers(text)
+
+
+def _numbers(text: str) -> None:
+    command.check_numerals(command.clean(text))
+    reading = WORDS[id(CELL)].read(text)
+    command.check_changes(reading.words, reading.quantities)
+
+
 # Words: names, negations, numbers, what is not there -----------------------------------------------------------------
 @pytest.mark.parametrize(
     ('word', 'stemmed'),

@@ -3,13 +3,24 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from gemma4_ros.core.errors import CommandError
+from gemma4_ros.core.planning.numbers import Quantity
 
 MAX_CHARACTERS = 1000
 # Below this share of known words a command of three or more words is taken for another language.
 MIN_KNOWN_SHARE = 0.34
+# A numeral that is no plain decimal: 8e0, 0x8, 1_000, 1.2.3, 3/4; and 1,000, which is 1 to some and 1000 to others.
+_ODD = re.compile(
+    r'(?<![\w.,/])(?:\d+(?:[.,]\d+)?e[+-]?\d+|0[xob][0-9a-f]+|\d+_[\d_]+|\d+(?:[.,]\d+){2,}|\d+/\d+|\d{1,3},\d{3})(?![\w/,])',
+    re.IGNORECASE,
+)
+_DOZEN = re.compile(r'\bdozens?\b', re.IGNORECASE)
+_CHANGES = frozenset(('raise', 'increase', 'lower', 'decrease', 'reduce', 'drop', 'boost', 'bump', 'turn', 'bring'))
+_AFTER_CHANGE = frozenset(('more', 'less', 'higher', 'lower'))
+_TRAVEL = frozenset(('m', 'meter', 'metre', 'cm', 'mm', 'km', 's', 'second', 'degree'))
 
 
 def clean(text: str) -> str:
@@ -49,3 +60,30 @@ def check_language(text: str, known_share: float, languages: tuple[str, ...]) ->
         raise CommandError(
             'this model reads English only; say it in English, or choose a Gemma 4 model (gemma4 model list)'
         )
+
+
+def check_numerals(text: str) -> None:
+    """Raise CommandError where a number is written so that it could be read as another one."""
+    found = _ODD.search(text) or _DOZEN.search(text)
+    before = zip(f' {text}', text, strict=False)  # a number inside of a name is left alone: CO₂
+    odd = (c for last, c in before if unicodedata.category(c)[0] == 'N' and not c.isascii() and not last.isalpha())
+    foreign = next(odd, '')
+    shown = found.group() if found else foreign
+    if shown:
+        raise CommandError(f'{shown!r} is not taken as a number; write it with digits and a point, like 1000 or 0.75')
+
+
+def check_changes(words: tuple[str, ...], quantities: tuple[Quantity, ...]) -> None:
+    """
+    Raise CommandError where a value is to change by an amount: "lower it by 0.4 bar" is no set-point of 0.4 bar.
+
+    Distances, angles and times are amounts by nature: "back up by 0.5 m" is left alone.
+    """
+    for quantity in quantities:
+        before, after = words[max(quantity.start - 2, 0) : quantity.start], words[quantity.end : quantity.end + 2]
+        is_by = 'by' in before and bool(_CHANGES & set(words[: quantity.start]))
+        is_more = bool(_AFTER_CHANGE & set(after)) and not {'or', 'than'} & set(words[quantity.end : quantity.end + 3])
+        is_change = is_by or (bool(quantity.unit) and (is_more or 'another' in before))
+        if is_change and quantity.unit not in _TRAVEL:
+            said = ' '.join(words[max(quantity.start - 1, 0) : quantity.end + 2])
+            raise CommandError(f'{said!r} changes a value by an amount; say the value that it is to have then')

@@ -159,8 +159,10 @@ class Planner:
 
         """
         text = command.clean(text)
+        command.check_numerals(text)
         reading = self._read(text, state)
         command.check_language(text, reading.known_share, self._languages)
+        command.check_changes(reading.words, reading.quantities)
         turn = _Turn(text, reading, state, cancelled, on_phase, deadline_s, Effort(), [])
         evident = self._by_orders(turn, dialogue, 'evident') if failure is None else None
         if evident is not None:
