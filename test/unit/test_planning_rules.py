@@ -125,7 +125,8 @@ def test_a_number_that_could_be_another_one_is_refused(text: str) -> None:
         'set it to 2,5 bar', 'set it to 0.75 bar', 'set it to 1000 pascal', 'increase the pressure to 3 bar',
         'if it is 4 bar or more close the valve', 'if it is more than 4 bar close it', 'is it lower than 3 bar',
         'back up by 0.5 m', 'lower the arm by 10 cm', 'wait 20 seconds more', 'read it once more',
-        'read the CO₂ sensor', 'bring the red box by the pump and wait 3 seconds', 'pick another two boxes', 'go to bay 3 and pump 2',
+        'read the CO₂ sensor',
+        'bring the red box by the pump and wait 3 seconds', 'pick another two boxes', 'go to bay 3 and pump 2',
     ],
 )  # fmt: skip
 def test_a_plain_number_is_taken(text: str) -> None:
