@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     'gate': ('gate:app', 'The safety gate: check plans and policies, audit logs, arm, reset, approve.'),
     'security': ('security:app', 'Enclaves and permissions of every node. Example: gemma4 security generate'),
     'tree': ('tree_command:tree', 'Draw a plan as a tree. Example: gemma4 tree plan.json --format dot'),
+    'tools': ('tools:app', 'Tools files: check them against the interface types, draft them from the graph.'),
     'model': ('model:app', 'The language models: what fits this machine, get one, check it.'),
     'read': ('read:app', 'Read instruments from pictures.'),
     'eval': ('eval_command:app', 'Measure what comes out right. Example: gemma4 eval commands --set dev'),
