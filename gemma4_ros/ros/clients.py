@@ -18,6 +18,7 @@ from rclpy.action.client import ActionClient, ClientGoalHandle
 from unique_identifier_msgs.msg import UUID
 
 from gemma4_ros.core import errors
+from gemma4_ros.core.controller_words import explain
 from gemma4_ros.ros import convert
 from gemma4_ros.ros.outcomes import CallOutcome, Outcome
 from gemma4_ros.ros.types import message_class
@@ -244,7 +245,7 @@ class ControllerClients:
         if handle is None or not handle.accepted:
             return CallOutcome.of(Outcome.FAILED, errors.ControllerRefusedError, f'{call.endpoint} refused the goal')
         call.enter('accepted')
-        return await self._follow(call, client, handle)
+        return await self._follow(call, type_name, client, handle)
 
     def _take_back(self, client: ActionClient[Any, Any, Any], goal_id: UUID, accepted: Future[Any]) -> None:
         """Cancel a goal whose acceptance never came, now and when it comes after all."""
@@ -259,22 +260,24 @@ class ControllerClients:
 
         accepted.add_done_callback(cancel_late)
 
-    async def _follow(self, call: _Call, client: ActionClient[Any, Any, Any], handle: Any) -> CallOutcome:
+    async def _follow(
+        self, call: _Call, type_name: str, client: ActionClient[Any, Any, Any], handle: Any
+    ) -> CallOutcome:
         result = handle.get_result_async()
         ended = await self._wait(call, result, call.result_timeout_s, client.server_is_ready, heed_cancel=True)
         if ended == 'done':
-            return _from_result(call, result)
+            return _from_result(call, type_name, result)
         if ended == 'gone':
             text = f'{call.endpoint} went away while the goal was running; whether the robot stands is unknown'
             return CallOutcome.of(Outcome.LOST, errors.ControllerLostError, text, stopped=False)
-        outcome = await self._cancel(call, client, handle, result)
+        outcome = await self._cancel(call, type_name, client, handle, result)
         if ended == 'timeout':
             text = f'{call.endpoint} took longer than {call.result_timeout_s:g} s and was cancelled: {outcome.text}'
             return replace(outcome, outcome=Outcome.TIMED_OUT, code=errors.StepTimeoutError.code, text=text)
         return outcome
 
     async def _cancel(
-        self, call: _Call, client: ActionClient[Any, Any, Any], handle: Any, result: Future[Any]
+        self, call: _Call, type_name: str, client: ActionClient[Any, Any, Any], handle: Any, result: Future[Any]
     ) -> CallOutcome:
         call.enter('cancelling')
         answer = handle.cancel_goal_async()
@@ -285,7 +288,7 @@ class ControllerClients:
         refused = ended == 'done' and not answer.result().goals_canceling  # rclpy's servers set no return code
         ended = await self._wait(call, result, call.cancel_result_s, client.server_is_ready, heed_cancel=False)
         if ended == 'done':
-            return _from_result(call, result)
+            return _from_result(call, type_name, result)
         why = 'refused the cancel' if refused else 'acknowledged the cancel'
         text = f'{call.endpoint} {why} but did not end within {call.cancel_result_s:g} s'
         return CallOutcome.of(Outcome.LOST, errors.ControllerLostError, text, stopped=False)
@@ -315,11 +318,11 @@ class ControllerClients:
         return CallOutcome.of(Outcome.TIMED_OUT, errors.StepTimeoutError, text, stopped=False)
 
 
-def _from_result(call: _Call, future: Future[Any]) -> CallOutcome:
+def _from_result(call: _Call, type_name: str, future: Future[Any]) -> CallOutcome:
     response: Any = future.result()
     status = STATUS_NAMES.get(response.status, '')
     result = convert.to_json(response.result)
-    words = str(result.get('error_msg') or '')
+    words = explain(type_name, result)
     if status == 'SUCCEEDED':
         return CallOutcome(Outcome.SUCCEEDED, 0, f'{call.endpoint} succeeded', result, status)
     if status == 'CANCELED':

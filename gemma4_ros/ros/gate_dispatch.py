@@ -12,6 +12,7 @@ from typing import Any, cast
 from rclpy.action.server import ServerGoalHandle
 
 from gemma4_ros.action import DispatchStep
+from gemma4_ros.core.controller_words import explain
 from gemma4_ros.core.errors import SuccessConditionError
 from gemma4_ros.core.gate.codes import Code
 from gemma4_ros.core.gate.monitor import STARVED_S, Monitor
@@ -163,7 +164,7 @@ def unmet_condition(tool: Tool, result: Mapping[str, Any], status: str) -> str:
     for path, wanted in tool.success.items():
         found = status if path == 'status' else _at(result, path)
         if type(found) is not type(wanted) or found != wanted:
-            words = str(result.get('error_msg') or '')[:200]
+            words = explain(tool.interface.type, result)[:200]
             return f'{tool.name}: {path} is {found!a}, not {wanted!a}{": " + ascii(words)[1:-1] if words else ""}'
     return ''
 
