@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tools files for controllers that a robot already has: they load, and fit the types where these are installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from gemma4_ros.core.tools import load_tools
+from gemma4_ros.core.world_file import load_world
+
+CONFIG = Path(__file__).resolve().parents[2] / 'config'
+WORLD = load_world((CONFIG / 'world.yaml').read_text(encoding='utf-8'))
+FILES = {'nav2.yaml': 'nav2_msgs'}
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_file_loads_and_everything_that_moves_can_be_cancelled(name: str) -> None:
+    text = (CONFIG / 'tools' / name).read_text(encoding='utf-8')
+    tools = load_tools([(name, text)], WORLD).tools
+    for tool in tools.values():
+        assert tool.interface.type.startswith(f'{FILES[name]}/')
+        assert tool.interface.kind == 'action' or tool.risk in ('read', 'reversible')
+        assert not tool.draft
+        assert tool.timeout_s >= 2 * tool.typical_s
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_a_file_fits_the_installed_types(name: str) -> None:
+    if importlib.util.find_spec(FILES[name]) is None:
+        pytest.skip(f'{FILES[name]} is not installed here: it comes with a ROS distribution')
+    from gemma4_ros.ros.tool_types import problems
+
+    text = (CONFIG / 'tools' / name).read_text(encoding='utf-8')
+    found = [problem for tool in load_tools([(name, text)], WORLD).tools.values() for problem in problems(tool, WORLD)]
+    assert not found
