@@ -102,6 +102,7 @@ _NAV2: Mapping[int, str] = {
     9103: f'navigation: {_SLOW}',
 }
 _MOVEIT: Mapping[int, str] = {
+    0: 'MoveIt does not say what went wrong',
     99999: 'the arm could not do it',
     -1: 'no motion could be planned; the pose may be out of reach or blocked',
     -2: 'the planned motion is not valid',

@@ -19,7 +19,11 @@ Risk = Literal['read', 'reversible', 'motion', 'irreversible']
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """An argument: one of ``values``, or a number between ``low`` and ``high`` in ``unit``, in steps of ``step``."""
+    """
+    An argument: one of ``values``, or a number between ``low`` and ``high`` in ``unit``, in steps of ``step``.
+
+    ``named`` holds the part of a goal that each value stands for, such as a trajectory that a person has tried.
+    """
 
     name: str
     type: Literal['enum', 'number', 'integer', 'boolean']
@@ -29,6 +33,7 @@ class Arg:
     step: float = 0.0
     unit: str = ''
     doc: str = ''
+    named: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def check(self, value: object, where: str) -> None:
         """Raise CheckError where ``value`` is not one of this argument's."""
@@ -153,10 +158,12 @@ def fill_goal(tool: Tool, args: Mapping[str, Value], world: World) -> dict[str, 
     """Build the goal or request of a tool as JSON: templates are filled by code, nothing is passed through verbatim.
 
     ``$arg`` is the argument's value, ``$arg.pose`` the place's geometry_msgs/Pose in the world's frame, ``$arg.NAME``
-    an attribute of the entity, ``$world.frame`` the frame. Raises CheckError where an argument is not the tool's.
+    an attribute of the entity, ``$arg.value`` what a name stands for (`Arg.named`), ``$world.frame`` the frame. Raises
+    CheckError where an argument is not the tool's.
     """
     check_args(tool, args, tool.name)
-    filled = _fill(tool.goal, args, world)
+    said = {name: arg.named[str(args[name])] for name, arg in tool.args.items() if arg.named}
+    filled = _fill(tool.goal, args, world, said)
     assert isinstance(filled, dict)
     return filled
 
@@ -170,21 +177,23 @@ def return_unit(_tool: Tool, returned: Return, args: Mapping[str, object], world
     return str(entity.attribute(attribute) or '') if entity is not None else ''
 
 
-def _fill(template: Any, args: Mapping[str, Value], world: World) -> Any:
+def _fill(template: Any, args: Mapping[str, Value], world: World, said: Mapping[str, Any]) -> Any:
     if isinstance(template, dict):
-        return {key: _fill(value, args, world) for key, value in template.items()}
+        return {key: _fill(value, args, world, said) for key, value in template.items()}
     if isinstance(template, list):
-        return [_fill(value, args, world) for value in template]
+        return [_fill(value, args, world, said) for value in template]
     if isinstance(template, str) and template.startswith('$'):
-        return _resolve(template, args, world)
+        return _resolve(template, args, world, said)
     return template
 
 
-def _resolve(text: str, args: Mapping[str, Value], world: World) -> Any:
+def _resolve(text: str, args: Mapping[str, Value], world: World, said: Mapping[str, Any]) -> Any:
     if text == '$world.frame':
         return world.frame
     name, _, attribute = text[1:].partition('.')
     value = args[name]
+    if attribute == 'value' and name in said:
+        return said[name]
     if not attribute:
         return value
     entity = world.entities[str(value)]

@@ -143,8 +143,10 @@ def _args(document: Document, world: World, path: Path, items: dict[str, Any]) -
 
 def _arg(document: Document, world: World, path: Path, name: str, item: dict[str, Any]) -> Arg:
     where = document.at(path)
-    if ('enum' in item) == ('type' in item):
-        raise ToolsError(f'{where}: write either enum: or type:')
+    if len({'enum', 'type', 'named'} & set(item)) != 1:
+        raise ToolsError(f'{where}: write one of enum:, type: and named:')
+    if 'named' in item:
+        return Arg(name, 'enum', values=tuple(item['named']), doc=item.get('doc', ''), named=item['named'])
     if 'enum' in item:
         return Arg(name, 'enum', values=_enum(where, world, item['enum']), doc=item.get('doc', ''))
     if item['type'] == 'boolean':
@@ -225,6 +227,10 @@ def _check_attribute(where: str, world: World, text: str, arg: Arg, attribute: s
     """Raise ToolsError where a value of ``arg`` has no such attribute; a place's pose may be measured later."""
     if arg.type != 'enum':
         raise ToolsError(f'{where}: {text!r} asks for an attribute, but {arg.name!r} names nothing of the world')
+    if arg.named:
+        if attribute != 'value':
+            raise ToolsError(f"{where}: {text!r}: write '${arg.name}.value' for what a name stands for")
+        return
     for value in arg.values:
         entity = world.entities.get(value)
         if entity is None:

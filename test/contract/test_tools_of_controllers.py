@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from gemma4_ros.core.errors import CheckError, ToolsError
+from gemma4_ros.core.tool import fill_goal
 from gemma4_ros.core.tools import load_tools
 from gemma4_ros.core.world_file import load_world
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 WORLD = load_world((CONFIG / 'world.yaml').read_text(encoding='utf-8'))
-FILES = {'nav2.yaml': 'nav2_msgs'}
+FILES = {'nav2.yaml': 'nav2_msgs', 'moveit2.yaml': 'moveit_msgs', 'ros2_control.yaml': 'control_msgs'}
 
 
 @pytest.mark.parametrize('name', FILES)
@@ -36,3 +38,24 @@ def test_a_file_fits_the_installed_types(name: str) -> None:
     text = (CONFIG / 'tools' / name).read_text(encoding='utf-8')
     found = [problem for tool in load_tools([(name, text)], WORLD).tools.values() for problem in problems(tool, WORLD)]
     assert not found
+
+
+def test_arms_take_motions_by_name_and_nothing_switches_controllers() -> None:
+    texts = [(name, (CONFIG / 'tools' / name).read_text(encoding='utf-8')) for name in FILES]
+    tools = load_tools(texts, WORLD).tools
+    for tool in tools.values():
+        assert tool.interface.type.rpartition('/')[2] not in ('ExecuteTrajectory', 'SwitchController')
+    for name, values in (('move_arm_to', ('home', 'stow')), ('play_motion', ('nod',))):
+        (arg,) = tools[name].args.values()
+        assert arg.values == values
+    goal = fill_goal(tools['play_motion'], {'motion': 'nod'}, WORLD)
+    assert goal['trajectory']['points'][1] == {'positions': [-0.2, 0.0], 'time_from_start': 6.0}
+    with pytest.raises(CheckError, match="unknown 'jump'"):
+        fill_goal(tools['play_motion'], {'motion': 'jump'}, WORLD)
+
+
+@pytest.mark.parametrize('template', ['$motion.pose', '$motion.values', '$motion.unit'])
+def test_a_name_stands_for_its_value_and_nothing_else(template: str) -> None:
+    text = (CONFIG / 'tools' / 'ros2_control.yaml').read_text(encoding='utf-8').replace('$motion.value', template)
+    with pytest.raises(ToolsError, match=r"play_motion.goal.trajectory: .*write '\$motion.value'"):
+        load_tools([('ros2_control.yaml', text)], WORLD)

@@ -375,6 +375,41 @@ def test_lint_names_a_recovery_that_is_not_listed() -> None:
     assert [line.subject for line in case_lines if line.verdict.rule == 'policy.tools'] == ['s/recover/lift']
 
 
+JOINTS_TOOL = """tools: "1"
+joints:
+  doc: move joints
+  interface: {action: control_msgs/action/FollowJointTrajectory, name: arm/follow}
+  args: {motion: {named: {nod: {points: []}}}}
+  goal: {trajectory: $motion.value}
+  needs: []
+  gives: []
+  duration_s: {typical: 1, timeout: 2}
+  risk: motion
+"""
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'said'),
+    [
+        ('', '', ''),
+        ('{named: {nod: {points: []}}}', '{type: boolean}', 'FollowJointTrajectory moves joints as the goal says'),
+        ('{motion: {named: {nod: {points: []}}}}', '{}', 'let it take motions by name'),
+        ('action: control_msgs/action/FollowJointTrajectory', 'service: x_msgs/srv/SwitchController', 'a person does'),
+    ],
+)
+def test_lint_names_what_goes_past_a_planner_or_under_the_controllers(old: str, new: str, said: str) -> None:
+    text = JOINTS_TOOL.replace(old, new)
+    text = text if 'named' in text else text.replace('$motion.value', '1')
+    toolset = load_tools([('joints.yaml', text)], CATALOGUE.world)
+    start, end = TEXT.index('tools:'), TEXT.index('rates:')
+    policy = load_policy(
+        f'{TEXT[:start]}tools: {{joints: {{risk: motion, hazard: h1}}}}\n{TEXT[end:]}', 'policy.yaml', toolset
+    )
+    found = [line for line in lint(policy, Catalogue(CATALOGUE.world, toolset, '', '')) if 'tools.joints: ' in line]
+    assert len(found) == bool(said)
+    assert not said or said in found[0]
+
+
 def test_explain_names_what_whole_plans_and_unknown_tools_break() -> None:
     policy = load()
     state = ordinary_state(policy, CATALOGUE.world, 1.0)

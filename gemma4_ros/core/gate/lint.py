@@ -15,6 +15,8 @@ from gemma4_ros.core.tools import Arg
 __all__ = ['lint']
 
 WIDE_SIGNAL_S = 5.0
+_UNCHECKED = ('FollowJointTrajectory', 'ExecuteTrajectory')
+_UNDER = ('SwitchController', 'LoadController', 'UnloadController', 'ConfigureController', 'SetHardwareComponentState')
 WIDE_PERMIT_S = 4 * 3600.0
 
 
@@ -22,6 +24,7 @@ def lint(policy: Policy, catalogue: Catalogue) -> list[str]:
     """Return one sentence a finding, with the rule's id in front."""
     return [
         *_tools(policy, catalogue),
+        *_raw(policy, catalogue),
         *_approvals(policy),
         *_modes(policy),
         *_signals(policy, catalogue),
@@ -50,6 +53,17 @@ def _tools(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
             yield from _argument(
                 f'policy.tools.{rule.name}.args.{name}', limits, catalogue.toolset.tools[rule.name].args[name]
             )
+
+
+def _raw(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
+    """Name tools that go past a planner or under the controllers."""
+    for name in policy.tools:
+        tool = catalogue.toolset.tools[name]
+        what = tool.interface.type.rpartition('/')[2]
+        if what in _UNCHECKED and not any(arg.named for arg in tool.args.values()):
+            yield f'policy.tools.{name}: {what} moves joints as the goal says; let it take motions by name (named:)'
+        if what in _UNDER:
+            yield f'policy.tools.{name}: {what} changes the controllers themselves; a person does that'
 
 
 def _argument(where: str, rule: ArgumentRule, arg: Arg) -> Iterator[str]:
