@@ -1,32 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``gemma4 tree``: a plan as lines or as Graphviz DOT."""
+"""``gemma4 tree``: a plan as lines, SVG, Graphviz DOT or XML of BehaviorTree.CPP; without one, the running tree."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemma4_ros.cli.console_output import show
+from gemma4_ros.cli.console_output import DONE, NOT_RUNNING, note, show
+from gemma4_ros.cli.environment import ensure_ros_environment, require_rclpy
+from gemma4_ros.cli.paths import config_dir
 from gemma4_ros.core.errors import ConfigError, PlanError
-from gemma4_ros.core.plan import Plan, plan_from_json
-from gemma4_ros.core.tree.rows import plan_rows, to_dot, to_text
+from gemma4_ros.core.plan import Plan, plan_from_json, plan_to_json
+from gemma4_ros.core.tool import Toolset
+from gemma4_ros.core.tools import load_tools
+from gemma4_ros.core.tree.exchange import from_xml, to_xml
+from gemma4_ros.core.tree.rows import Row, plan_rows, to_dot, to_svg, to_text
+from gemma4_ros.core.world_file import load_world
+
+if TYPE_CHECKING:
+    from gemma4_ros.msg import TreeState
 
 __all__ = ['load_plan', 'tree']
 
 MAX_BYTES = 1 << 16
+FORMATS = ('text', 'svg', 'dot', 'xml', 'json')
+STATES = ('running', 'paused', 'succeeded', 'failed', 'cancelled')
 
 
-def load_plan(path: Path) -> Plan:
-    """Read a plan, or what `gemma4 plan --json` wrote; - is standard input. Raises ConfigError."""
+def load_plan(path: Path, tools: Toolset | None = None) -> Plan:
+    """Read a plan, output of `gemma4 plan --json`, or BehaviorTree.CPP XML; -: standard input. Raises ConfigError."""
     try:
         data = sys.stdin.buffer.read(4 * MAX_BYTES) if str(path) == '-' else path.read_bytes()
     except OSError as error:
         raise ConfigError(f'{path} cannot be read: {error.strerror}') from None
     try:
+        if tools is not None and data.lstrip()[:1] == b'<':
+            return from_xml(data.decode(), tools.tools)
         document = json.loads(data)
         wrapped = document.get('plan')  # a dict in the output of `gemma4 plan --json`, the version in a plan
         return plan_from_json(wrapped if isinstance(wrapped, dict) else document)
@@ -35,11 +50,86 @@ def load_plan(path: Path) -> Plan:
 
 
 def tree(
-    plan: Annotated[Path, typer.Argument(help='plan, or output of gemma4 plan --json; -: standard input')],
-    form: Annotated[str, typer.Option('--format', help='text or dot')] = 'text',
+    plan: Annotated[
+        Path | None,
+        typer.Argument(help='plan, output of gemma4 plan --json, or XML of BehaviorTree.CPP 4; -: standard input'),
+    ] = None,
+    form: Annotated[str, typer.Option('--format', help='text, svg, dot, xml or json')] = 'text',
+    tools: Annotated[list[Path] | None, typer.Option('--tools', help='tools files, to read XML')] = None,
+    world: Annotated[Path | None, typer.Option('--world', help='world file, to read XML')] = None,
+    once: Annotated[bool, typer.Option('--once', help='show the running tree as it is now, and end')] = False,
+    namespace: Annotated[str, typer.Option('--namespace', help='of the robot')] = '',
 ) -> None:
-    """Draw a plan as a tree. Example: gemma4 tree plan.json --format dot | dot -Tsvg > plan.svg"""
-    if form not in ('text', 'dot'):
-        raise ConfigError(f'--format {form} is not known: text or dot')
-    rows = plan_rows(load_plan(plan))
-    show('\n'.join(to_text(rows)) if form == 'text' else to_dot(rows))
+    """
+    Draw a plan as a tree; without a plan, show the running one as it changes.
+
+    XML is that of BehaviorTree.CPP 4, which Groot2 opens. Example: gemma4 tree plan.json --format svg > plan.svg
+    """
+    if form not in FORMATS:
+        raise ConfigError(f'--format {form} is not known: {", ".join(FORMATS)}')
+    if plan is None:
+        _live(form, namespace, once=once or form != 'text')
+        return
+    loaded = load_plan(plan, _tools(tools, world))
+    if form == 'xml':
+        show(to_xml(loaded).rstrip())
+    elif form == 'json':
+        show(json.dumps(plan_to_json(loaded), indent=1))
+    else:
+        _draw(plan_rows(loaded), form)
+
+
+def _draw(rows: Sequence[Row], form: str) -> None:
+    show('\n'.join(to_text(rows)) if form == 'text' else (to_svg if form == 'svg' else to_dot)(rows).rstrip())
+
+
+def _tools(files: list[Path] | None, world: Path | None) -> Toolset:
+    folder = config_dir()
+    texts = []
+    for path in files or [folder / 'tools' / 'cell.yaml']:
+        try:
+            texts.append((str(path), path.read_text(encoding='utf-8')))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f'{path} cannot be read: {error}') from None
+    place = world or folder / 'world.yaml'
+    try:
+        text = place.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'{place} cannot be read: {error}') from None
+    return load_tools(texts, load_world(text, str(place)))
+
+
+def _live(form: str, namespace: str, *, once: bool) -> None:
+    """Show the running tree, again with each change until it is interrupted."""
+    ensure_ros_environment()
+    require_rclpy()
+    from gemma4_ros.cli.ros_session import RosSession
+    from gemma4_ros.core.tree.session import Phase
+    from gemma4_ros.msg import TreeState
+    from gemma4_ros.ros import qos
+
+    if form not in ('text', 'svg', 'dot'):
+        raise ConfigError(f'--format {form} is for a plan; the running tree is shown as text, svg or dot')
+    seen: list[TreeState] = []
+    with RosSession(namespace) as session:
+        session.node.create_subscription(TreeState, 'executor/tree', seen.append, qos.STATE_LATCHED)
+        if not session.until(lambda: bool(seen), 10.0):
+            note('no plan has been carried out since the executor started, or it does not run: gemma4 up')
+            raise typer.Exit(NOT_RUNNING)
+        while True:
+            state = seen[-1]
+            seen.clear()
+            rows = [_row(node, Phase) for node in state.nodes]
+            if form == 'text':
+                at = time.strftime('%H:%M:%S')
+                show(f'{at} {STATES[min(state.status, 4)]}, plan {state.plan_sha256[:12]}')
+            _draw(rows, form)
+            if once:
+                raise typer.Exit(DONE)
+            session.until(lambda: bool(seen), float('inf'))
+
+
+def _row(node: object, phases: type) -> Row:
+    names = ('id', 'parent_id', 'kind', 'label', 'attempt', 'duration_s', 'code', 'text')
+    known = {name: getattr(node, name) for name in names}
+    return Row(**known, phase=phases(node.status))  # type: ignore[attr-defined]

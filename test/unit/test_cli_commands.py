@@ -47,7 +47,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert 'Usage: gemma4' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('words', [['dance'], ['tree'], ['plan', '--nonsense', 'x'], ['up', '--nodes']])
+@pytest.mark.parametrize('words', [['dance'], ['tree', '--nonsense'], ['plan', '--nonsense', 'x'], ['up', '--nodes']])
 def test_wrong_usage_ends_with_2(words: list[str]) -> None:
     assert cli.main(words) == 2
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tree as rows for displays (TreeNode.msg), as lines for a terminal, and as Graphviz DOT."""
+"""The tree as rows for displays (TreeNode.msg), as lines for a terminal, as SVG and as Graphviz DOT."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from gemma4_ros.core.tree.controls import IfNode, RepeatNode
 from gemma4_ros.core.tree.leaves import StepLeaf
 from gemma4_ros.core.tree.session import Phase
 
-__all__ = ['Row', 'plan_rows', 'rows', 'to_dot', 'to_text']
+__all__ = ['Row', 'plan_rows', 'rows', 'to_dot', 'to_svg', 'to_text']
 
 MAX_LABEL, MAX_TEXT = 256, 512
 _PHASES = {
@@ -182,6 +183,31 @@ def to_dot(nodes: Sequence[Row]) -> str:
             style = ' [style=dashed]' if row.kind == 'recover' else ''
             lines.append(f'  n{numbers[row.parent_id]} -> n{numbers[row.id]}{style};')
     return '\n'.join([*lines, '}', ''])
+
+
+def to_svg(nodes: Sequence[Row]) -> str:
+    """Return a picture of its own: a box a node, below each other, indented as the tree is deep."""
+    depths: dict[str, int] = {}
+    below: dict[str, int] = {}
+    drawn: list[str] = []
+    wide = 0
+    for index, row in enumerate(nodes):
+        depth = depths[row.id] = depths.get(row.parent_id, -1) + 1
+        left, top = 16 + 28 * depth, 12 + 34 * index
+        (line,) = to_text([row])
+        width = 24 + round(7.3 * len(line))
+        wide = max(wide, left + width)
+        if depth:
+            parent_top = 12 + 34 * below[row.parent_id]
+            x = left - 16
+            drawn.append(f'<path d="M{x} {parent_top + 26}V{top + 13}H{left}" fill="none" stroke="#888"/>')
+        below[row.id] = index
+        looks = f'height="26" rx="5" fill="{_COLOURS[row.phase]}" stroke="#444"'
+        drawn.append(f'<rect x="{left}" y="{top}" width="{width}" {looks}/>')
+        drawn.append(f'<text x="{left + 10}" y="{top + 18}">{html.escape(line)}</text>')
+    size = f'width="{wide + 16}" height="{24 + 34 * len(nodes)}"'
+    style = 'font-family="DejaVu Sans Mono, monospace" font-size="12"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n' + '\n'.join([*drawn, '</svg>', ''])
 
 
 def _quoted(text: str) -> str:
