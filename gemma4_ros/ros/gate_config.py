@@ -76,8 +76,11 @@ class _Documents(pickle.Unpickler):
     """Builds the stack's own types and areas, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.startswith('gemma4_ros.core.') or (module, name) == ('shapely.io', 'from_wkb'):
-            return super().find_class(module, name)
+        if (module, name) == ('shapely.io', 'from_wkb'):
+            return shapely.from_wkb
+        found = super().find_class(module, name) if module.startswith('gemma4_ros.core.') and '.' not in name else None
+        if isinstance(found, type) and found.__module__ == module:  # defined there, not what that module imports
+            return found
         raise pickle.UnpicklingError(f'{module}.{name} is no part of a configuration')
 
 
