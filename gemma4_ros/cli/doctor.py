@@ -23,6 +23,7 @@ from gemma4_ros.backends.whisper_files import TINY_EN
 from gemma4_ros.cli.console_output import DONE, NOT_RUNNING, show, show_json
 from gemma4_ros.cli.environment import overlay
 from gemma4_ros.core.errors import Gemma4Error
+from gemma4_ros.ros import transport
 
 __all__ = ['Finding', 'doctor', 'examine']
 
@@ -129,13 +130,12 @@ def _discovery() -> Finding:
 
 
 def _transport() -> Finding:
-    chosen = os.environ.get('FASTDDS_BUILTIN_TRANSPORTS', '')
-    good = not chosen or chosen.partition('?')[0] in ('UDPv4', 'UDPv6')
-    text = f'FASTDDS_BUILTIN_TRANSPORTS={chosen}: a killed process can stall gate and deadman for seconds (ADR 0016)'
-    mended = 'unset FASTDDS_BUILTIN_TRANSPORTS'
-    return _found(
-        'transports', good, 'chosen by each node' if not chosen else chosen if good else text, mended, 'warning'
-    )
+    names = ('FASTDDS_BUILTIN_TRANSPORTS', 'FASTDDS_DEFAULT_PROFILES_FILE', *transport.OTHERS, 'RMW_IMPLEMENTATION')
+    said = [f'{name}={os.environ[name]}' for name in names if os.environ.get(name)]
+    if transport.choose(os.environ, pictures=False):
+        return Finding('transports', 'ok', 'chosen by each node: UDP, and shared memory where pictures pass')
+    text = f'{", ".join(said)}: where that means shared memory, a killed process can stall the deadman for seconds'
+    return Finding('transports', 'warning', text, f'unset {" ".join(item.partition("=")[0] for item in said)}')
 
 
 def _shared_memory() -> Finding:

@@ -40,8 +40,8 @@ def load_plan(path: Path, tools: Toolset | None = None) -> Plan:
     except OSError as error:
         raise ConfigError(f'{path} cannot be read: {error.strerror}') from None
     try:
-        if tools is not None and data.lstrip()[:1] == b'<':
-            return from_xml(data.decode(), tools.tools)
+        if tools is not None and data.removeprefix(b'\xef\xbb\xbf').lstrip()[:1] == b'<':
+            return from_xml(data.decode('utf-8-sig'), tools.tools)
         document = json.loads(data)
         wrapped = document.get('plan')  # a dict in the output of `gemma4 plan --json`, the version in a plan
         return plan_from_json(wrapped if isinstance(wrapped, dict) else document)

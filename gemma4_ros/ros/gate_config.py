@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ['GateFiles', 'expiry_s', 'load', 'public_key', 'signer']
 LOAD_S = 60.0
+# -I: nothing of the folder that the node happens to run in; then the very paths of this process.
+CHILD = (
+    'import json, sys; sys.path[:] = json.loads(sys.argv[1]); from gemma4_ros.ros import gate_load; gate_load.main()'
+)
+TYPES = frozenset(
+    f'gemma4_ros.core.{name}' for name in ('errors', 'facts', 'gate.bind', 'gate.policy', 'gate.zones', 'tool', 'world')
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def load(files: GateFiles) -> tuple[Policy, Catalogue]:
 
     """
     names = {field.name: getattr(files, field.name) for field in fields(GateFiles)}
-    command = [sys.executable, '-m', 'gemma4_ros.ros.gate_load']
+    command = [sys.executable, '-I', '-c', CHILD, json.dumps(sys.path)]
     try:
         run = subprocess.run(command, input=json.dumps(names).encode(), capture_output=True, timeout=LOAD_S, check=True)
     except subprocess.TimeoutExpired:
@@ -60,10 +67,12 @@ def load(files: GateFiles) -> tuple[Policy, Catalogue]:
     except subprocess.CalledProcessError as error:
         last = error.stderr.decode(errors='replace').strip().rpartition('\n')[2]
         raise ConfigError(f'the configuration could not be loaded: {last}') from None
+    except OSError as error:
+        raise ConfigError(f'the configuration could not be loaded: {sys.executable}: {error.strerror}') from None
     try:
         outcome = _Documents(io.BytesIO(run.stdout)).load()
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise ConfigError(f'the configuration could not be loaded: {error}') from None
+    except Exception as error:  # noqa: BLE001 - pickle raises many kinds for what is no document
+        raise ConfigError(f'the configuration could not be loaded: {type(error).__name__}: {error}') from None
     if isinstance(outcome, Exception):
         raise outcome
     policy, catalogue = outcome
@@ -78,7 +87,7 @@ class _Documents(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ('shapely.io', 'from_wkb'):
             return shapely.from_wkb
-        found = super().find_class(module, name) if module.startswith('gemma4_ros.core.') and '.' not in name else None
+        found = super().find_class(module, name) if module in TYPES and '.' not in name else None
         if isinstance(found, type) and found.__module__ == module:  # defined there, not what that module imports
             return found
         raise pickle.UnpicklingError(f'{module}.{name} is no part of a configuration')

@@ -49,7 +49,7 @@ def load_gate(files: GateFiles) -> tuple[Policy, Catalogue]:
     return load_policy(text, str(path), catalogue.toolset), catalogue
 
 
-def main() -> int:
+def main() -> None:
     """Read the names of the files from standard input, JSON; write what they say, or the error, pickled."""
     names = json.load(sys.stdin)
     files = GateFiles(**{**names, 'tools': tuple(names['tools'])})
@@ -58,7 +58,6 @@ def main() -> int:
     except Gemma4Error as error:
         outcome = error
     sys.stdout.buffer.write(pickle.dumps(outcome, protocol=5))
-    return 0
 
 
 def _check_signature(path: Path, text: str, key: bytes) -> None:
@@ -73,7 +72,3 @@ def _check_signature(path: Path, text: str, key: bytes) -> None:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode('utf-8')).hexdigest()
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -18,11 +18,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from gemma4_ros.core.errors import ConfigError
 from gemma4_ros.ros import gate_files
 
 __all__ = ['apply', 'choose', 'folder']
 
 PROFILE, BUILTIN, RANGE = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTDDS_BUILTIN_TRANSPORTS', 'ROS_AUTOMATIC_DISCOVERY_RANGE'
+SMALL, LARGE = 'UDPv4', 'DEFAULT?sockets_size=8MB'
 OTHERS = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'ROS_STATIC_PEERS')
 """Set by a person, these decide for themselves."""
 
@@ -49,11 +51,14 @@ def choose(environment: Mapping[str, str], *, pictures: bool) -> dict[str, str]:
     is_fast = environment.get('RMW_IMPLEMENTATION', '') in ('', 'rmw_fastrtps_cpp', 'rmw_fastrtps_dynamic_cpp')
     if not is_fast or (profile and not is_ours) or any(environment.get(name) for name in OTHERS):
         return {}
+    wanted = folder() / ('pictures.xml' if pictures else 'small.xml')
     if is_ours or _is_local(environment):
-        return {PROFILE: str(folder() / ('pictures.xml' if pictures else 'small.xml')), RANGE: 'SYSTEM_DEFAULT'}
-    if environment.get(BUILTIN):
+        if not wanted.is_file():  # without it, Fast DDS would take every interface
+            raise ConfigError(f'{wanted} is missing: install the package again')
+        return {PROFILE: str(wanted), RANGE: 'SYSTEM_DEFAULT', 'ROS_LOCALHOST_ONLY': '0'}
+    if environment.get(BUILTIN, SMALL) not in (SMALL, LARGE):
         return {}
-    return {BUILTIN: 'DEFAULT?sockets_size=8MB' if pictures else 'UDPv4'}
+    return {BUILTIN: LARGE if pictures else SMALL}
 
 
 def _is_local(environment: Mapping[str, str]) -> bool:

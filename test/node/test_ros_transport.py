@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ros]
 ROOT = Path(__file__).resolve().parents[2]
 SMALL, PICTURES = (str(ROOT / 'config' / 'fastdds' / name) for name in ('small.xml', 'pictures.xml'))
 LOCAL = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-HERE = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT'}
+HERE = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT', 'ROS_LOCALHOST_ONLY': '0'}
 TALK = (
     'import sys, time, rclpy; from std_msgs.msg import String; rclpy.init(); n = rclpy.create_node(sys.argv[1])\n'
     'got = []; n.create_subscription(String, sys.argv[2], got.append, 1)\n'
@@ -45,6 +45,7 @@ TALK = (
         ({}, False, {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}),
         ({}, True, {'FASTDDS_BUILTIN_TRANSPORTS': 'DEFAULT?sockets_size=8MB'}),
         ({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA'}, False, {}),
+        ({'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}, True, {'FASTDDS_BUILTIN_TRANSPORTS': 'DEFAULT?sockets_size=8MB'}),
         ({**LOCAL, 'FASTDDS_DEFAULT_PROFILES_FILE': '/etc/own.xml'}, False, {}),
         ({**LOCAL, 'ROS_STATIC_PEERS': '192.168.0.7'}, False, {}),
         ({**LOCAL, 'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}, False, {}),
@@ -103,7 +104,14 @@ def test_gate_and_deadman_share_no_memory_with_anybody(name: str, wanted: set[st
         assert threads(process) == wanted
 
 
-@pytest.mark.parametrize('other', [LOCAL, {'FASTDDS_DEFAULT_PROFILES_FILE': PICTURES, **HERE}], ids=['rmw', 'pictures'])
+SUBNET = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET', 'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'}
+
+
+@pytest.mark.parametrize(
+    'other',
+    [LOCAL, {'FASTDDS_DEFAULT_PROFILES_FILE': PICTURES, **HERE}, SUBNET],
+    ids=['rmw', 'pictures', 'network'],
+)
 def test_who_uses_udp_alone_and_who_does_not_find_each_other(other: dict[str, str]) -> None:
     mine = {'FASTDDS_DEFAULT_PROFILES_FILE': SMALL, **HERE}
     bare = {name: value for name, value in os.environ.items() if name not in {*mine, 'FASTDDS_BUILTIN_TRANSPORTS'}}

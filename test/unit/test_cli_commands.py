@@ -117,7 +117,8 @@ def test_doctor_names_what_is_missing_with_the_command_that_mends_it(capsys: pyt
 
 def test_doctor_finds_what_would_stall_the_deadman(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, 'SHARED_MEMORY', tmp_path)
-    monkeypatch.delenv('FASTDDS_BUILTIN_TRANSPORTS', raising=False)
+    for name in ('FASTDDS_BUILTIN_TRANSPORTS', 'FASTDDS_DEFAULT_PROFILES_FILE', 'ROS_AUTOMATIC_DISCOVERY_RANGE'):
+        monkeypatch.delenv(name, raising=False)
     for name, size in (('fastdds_port7413', 99), ('fastdds_port7413_el', 0), ('fastdds_1a2b', 0)):
         (tmp_path / name).write_bytes(bytes(size))
     found = {each.name: each for each in doctor.examine()}

@@ -82,6 +82,9 @@ def named(module: str, name: str) -> bytes:
         pickle.dumps(Foreign()),
         named('gemma4_ros.core.nearest', 'difflib.re.enum.sys.exit'),  # by way of what a module of ours imports
         named('gemma4_ros.core.world', 'Mapping'),
+        named('gemma4_ros.core.strict_yaml', 'Document'),
+        named('gemma4_ros.core.world', 'Wrold'),
+        pickle.dumps(ConfigError('x'))[:-9],
         named('gemma4_ros.core.nearest', 'suggest'),
         named('os', 'system'),
         b'',
@@ -96,3 +99,11 @@ def test_only_types_of_a_configuration_are_built(
     with pytest.raises(ConfigError, match='could not be loaded'):
         gate_config.load(GateFiles())
     assert not capsys.readouterr().out
+
+
+def test_the_folder_that_a_node_runs_in_lends_it_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'gemma4_ros').mkdir()
+    for name in ('gemma4_ros/__init__.py', 'yaml.py', 'json.py', 'shapely.py'):
+        (tmp_path / name).write_text('raise SystemExit("foreign code")')
+    monkeypatch.chdir(tmp_path)
+    assert gate_config.load(GateFiles())[0].name == 'plant_room'

@@ -39,6 +39,7 @@ __all__ = ['from_xml', 'to_xml']
 CONDITION = 'GateCondition'
 _PORTS = ('ref', 'op', 'value', 'unit', 'max_age_s', 'on_unknown')
 _CONTROLS = ('Sequence', 'Fallback', 'Parallel', 'Repeat', 'IfThenElse')
+_COUNTS = {'Parallel': ('success_count', 'failure_count'), 'Repeat': ('num_cycles',)}
 
 
 def to_xml(plan: Plan) -> str:
@@ -75,20 +76,22 @@ def from_xml(text: str, tools: Mapping[str, Tool]) -> Plan:
         Says what is no plan of ours, and where.
 
     """
-    if len(text.encode('utf-8', 'surrogatepass')) > 4 * MAX_BYTES or '<!' in text.replace('<!--', ''):
-        raise PlanError(
-            f'the document is larger than {4 * MAX_BYTES} bytes, or has a document type, which is not taken'
-        )
+    if len(text.encode('utf-8', 'surrogatepass')) > 4 * MAX_BYTES:
+        raise PlanError(f'the document is larger than {4 * MAX_BYTES} bytes')
+    if '<!' in text.replace('<!--', ''):
+        raise PlanError('"<!" opens comments alone here: no document type, no entities, no CDATA')
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise PlanError(f'no XML: {error}') from None
     if root.tag != 'root' or root.get('BTCPP_format') != '4':
         raise PlanError('no tree of BehaviorTree.CPP 4: the root wants BTCPP_format="4"')
-    trees = {tree.get('ID', ''): tree for tree in root.findall('BehaviorTree')}
-    main = trees.get(root.get('main_tree_to_execute', ''), next(iter(trees.values()), None))
-    if main is None or len(main) != 1:
+    trees = root.findall('BehaviorTree')
+    if len(trees) != 1 or len(trees[0]) != 1:
         raise PlanError('a plan is one BehaviorTree with one node in it')
+    main = trees[0]
+    if root.get('main_tree_to_execute', main.get('ID')) != main.get('ID'):
+        raise PlanError(f'main_tree_to_execute names {root.get("main_tree_to_execute")!r}, which is not there')
     reader = _Reader(tools)
     plan = Plan(main.get('_description', '') or 'from XML', reader.node(main[0], 0))
     return plan_from_json(plan_to_json(plan))  # holds it against plan-1.json
@@ -164,6 +167,7 @@ class _Reader:
     def node(self, element: ElementTree.Element, depth: int) -> Node:
         if depth > 32:
             raise PlanError('the tree is nested deeper than a plan may be')
+        self._check(element)
         below = [self.node(child, depth + 1) for child in element if child.tag != CONDITION]
         match element.tag:
             case 'Sequence':
@@ -178,13 +182,27 @@ class _Reader:
                 return self._branch(element, below)
         return self._step(element)
 
+    def _check(self, element: ElementTree.Element) -> None:
+        """Refuse what would be lost: conditions outside of an IfThenElse, nodes inside of a step, scripts."""
+        if element.tag not in _CONTROLS and len(element):
+            raise PlanError(f'{element.tag}: a step has no nodes inside')
+        for index, child in enumerate(element):
+            if child.tag == CONDITION and (element.tag != 'IfThenElse' or index):
+                raise PlanError(f'{CONDITION} stands first in an IfThenElse and nowhere else, not in {element.tag}')
+        for attribute in element.attrib:
+            if attribute.startswith('_') and attribute != '_description':
+                raise PlanError(f'{element.tag}: {attribute} has no counterpart in a plan; write an IfThenElse')
+            if element.tag in _CONTROLS and attribute not in ('name', '_description', *_COUNTS.get(element.tag, ())):
+                raise PlanError(f'{element.tag}: {attribute} is not taken')
+
     def _policy(self, element: ElementTree.Element, count: int) -> Literal['all', 'any']:
-        needed = element.get('success_count', '-1')
-        if needed in ('-1', str(count)):
+        needed, borne = element.get('success_count', '-1'), element.get('failure_count', '1')
+        if needed in ('-1', str(count)) and borne == '1':
             return 'all'
-        if needed == '1':
+        if needed == '1' and borne in ('-1', str(count)):
             return 'any'
-        raise PlanError(f'Parallel: success_count={needed!r} is neither all (-1) nor any (1)')
+        said = f'success_count={needed}, failure_count={borne}'
+        raise PlanError(f'Parallel: {said} is neither all (-1, 1) nor any (1, -1)')
 
     def _times(self, element: ElementTree.Element) -> int:
         try:
