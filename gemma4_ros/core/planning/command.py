@@ -7,20 +7,25 @@ import re
 import unicodedata
 
 from gemma4_ros.core.errors import CommandError
-from gemma4_ros.core.planning.numbers import Quantity
+from gemma4_ros.core.planning.numbers import TRAVEL, Quantity
 
 MAX_CHARACTERS = 1000
 # Below this share of known words a command of three or more words is taken for another language.
 MIN_KNOWN_SHARE = 0.34
 # A numeral that is no plain decimal: 8e0, 0x8, 1_000, 1.2.3, 3/4; and 1,000, which is 1 to some and 1000 to others.
 _ODD = re.compile(
-    r'(?<![\w.,/])(?:\d+(?:[.,]\d+)?e[+-]?\d+|0[xob][0-9a-f]+|\d+_[\d_]+|\d+(?:[.,]\d+){2,}|\d+/\d+|\d{1,3},\d{3})(?![\w/,])',
+    r'(?<![\w.,/-])(?:\d+(?:[.,]\d+)?e[+-]?\d+'
+    r'|(?:0[xob][0-9a-f]+|\d+_[\d_]+|\d+(?:\.\d+){2,}|\d+/\d+|\d{1,3}(?:,\d{3})+)(?!\w|[/,]\d))',
     re.IGNORECASE,
 )
 _DOZEN = re.compile(r'\bdozens?\b', re.IGNORECASE)
-_CHANGES = frozenset(('raise', 'increase', 'lower', 'decrease', 'reduce', 'drop', 'boost', 'bump', 'turn', 'bring'))
-_AFTER_CHANGE = frozenset(('more', 'less', 'higher', 'lower'))
-_TRAVEL = frozenset(('m', 'meter', 'metre', 'cm', 'mm', 'km', 's', 'second', 'degree'))
+_CHANGES = frozenset(('raise', 'increase', 'lower', 'decrease', 'reduce', 'drop', 'boost', 'bump'))
+_TURNS = frozenset(('turn', 'rotate', 'spin'))
+_TO = frozenset(('to', 'at', 'of', 'until', 'till', 'than', 'below', 'above', 'over', 'under', 'between', 'within'))
+_IS = frozenset(('is', 'are', 'reads', 'shows'))
+_ARTICLES = frozenset(('the', 'a', 'an', 'this', 'that'))
+_OWN_KINDS = frozenset(('am', 'pm', "o'clock", 'rad', 'radian', 'radians', 'inch', 'inches', 'foot', 'feet'))
+"""Words after a number that is no amount of a set-point, and whose unit is not known."""
 
 
 def clean(text: str) -> str:
@@ -80,10 +85,30 @@ def check_changes(words: tuple[str, ...], quantities: tuple[Quantity, ...]) -> N
     Distances, angles and times are amounts by nature: "back up by 0.5 m" is left alone.
     """
     for quantity in quantities:
-        before, after = words[max(quantity.start - 2, 0) : quantity.start], words[quantity.end : quantity.end + 2]
-        is_by = 'by' in before and bool(_CHANGES & set(words[: quantity.start]))
-        is_more = bool(_AFTER_CHANGE & set(after)) and not {'or', 'than'} & set(words[quantity.end : quantity.end + 3])
-        is_change = is_by or (bool(quantity.unit) and (is_more or 'another' in before))
-        if is_change and quantity.unit not in _TRAVEL:
+        before, after = words[: quantity.start], words[quantity.end :]
+        is_angle = quantity.unit in ('', 'degree') and bool(_TURNS & set(before)) and not {'up', 'down'} & set(before)
+        if quantity.unit in TRAVEL or is_angle or _OWN_KINDS & set(after[:1]):
+            continue
+        if _is_change(before, after[1:] if quantity.unit else after, has_unit=bool(quantity.unit)):
             said = ' '.join(words[max(quantity.start - 1, 0) : quantity.end + 2])
             raise CommandError(f'{said!r} changes a value by an amount; say the value that it is to have then')
+
+
+def _is_change(before: tuple[str, ...], after: tuple[str, ...], *, has_unit: bool) -> bool:
+    """Say whether the words around a number make it an amount: "by 3", "3 bar more", "reduce it 3 bar"."""
+    verbs = [index for index, word in enumerate(before) if word in _CHANGES or word in _TURNS]
+    is_by = 'by' in before[-2:] and before[-1:] != () and before[-1] in ('by', 'about', 'another', 'roughly', 'around')
+    if is_by and verbs:
+        return True
+    if not has_unit:
+        return False
+    ends = after[1:2] in ((), ('.',), (',',), (';',), ('and',), ('then',))
+    if (
+        after[:1] in (('more',), ('less',), ('higher',))
+        or (after[:1] == ('lower',) and ends)
+        or 'another' in before[-1:]
+    ):
+        return after[1:2] != ('than',)
+    between = before[verbs[-1] :] if verbs else ()
+    named = bool((_TO | _IS) & set(between)) or between[-1:] in [(word,) for word in _ARTICLES]
+    return bool(between) and between[0] in _CHANGES and not named

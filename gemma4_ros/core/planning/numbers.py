@@ -23,6 +23,8 @@ _UNITS: tuple[dict[str, float], ...] = (
 _ZERO = {'fahrenheit': -160 / 9, 'kelvin': -273.15}
 """What 0 is in the first unit, for scales that start elsewhere."""
 _KNOWN = frozenset(unit for units in _UNITS for unit in units)
+TRAVEL = frozenset((*_UNITS[1], *_UNITS[2]))
+"""Units of distances and times."""
 SHARE = 'share'
 """The unit of a part of a whole: "a quarter", "half"."""
 _PARTS = {'half': 0.5, 'third': 1 / 3, 'thirds': 1 / 3, 'quarter': 0.25, 'quarters': 0.25}
