@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -146,6 +147,7 @@ def _fields(offer: Offer) -> dict[str, str]:
 def _look(seconds: float, namespace: str, *, everything: bool) -> list[tuple[Offer, str]]:
     """Return what the nodes of the graph serve, with the QoS of an action's status."""
     from rclpy.action import get_action_server_names_and_types_by_node
+    from rclpy.node import NodeNameNonExistentError
 
     from gemma4_ros.cli.ros_session import RosSession
     from gemma4_ros.nodes.table import TABLE
@@ -157,10 +159,14 @@ def _look(seconds: float, namespace: str, *, everything: bool) -> list[tuple[Off
     with RosSession() as session:
         session.until(lambda: False, seconds)
         for name, space in session.node.get_node_names_and_namespaces():
-            if name.startswith('gemma4_cli') or (name in own and not everything):
+            if name.startswith('gemma4_cli'):
                 continue
-            actions |= dict(get_action_server_names_and_types_by_node(session.node, name, space))
-            services |= dict(session.node.get_service_names_and_types_by_node(name, space))
+            if name in own and not everything:
+                note(f'left out: node {space.rstrip("/")}/{name}, named as one of this stack; --all takes it')
+                continue
+            with contextlib.suppress(NodeNameNonExistentError):  # it has just gone
+                actions |= dict(get_action_server_names_and_types_by_node(session.node, name, space))
+                services |= dict(session.node.get_service_names_and_types_by_node(name, space))
         below = '/' + namespace.strip('/')
         wanted = [
             offer

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -193,7 +194,7 @@ def _resolve(text: str, args: Mapping[str, Value], world: World, said: Mapping[s
     name, _, attribute = text[1:].partition('.')
     value = args[name]
     if attribute == 'value' and name in said:
-        return said[name]
+        return copy.deepcopy(said[name])
     if not attribute:
         return value
     entity = world.entities[str(value)]

@@ -146,6 +146,8 @@ def _arg(document: Document, world: World, path: Path, name: str, item: dict[str
     if len({'enum', 'type', 'named'} & set(item)) != 1:
         raise ToolsError(f'{where}: write one of enum:, type: and named:')
     if 'named' in item:
+        if '$' in str(item['named']):
+            raise ToolsError(f'{where}.named: a part with a name is sent as it stands; no $ in it')
         return Arg(name, 'enum', values=tuple(item['named']), doc=item.get('doc', ''), named=item['named'])
     if 'enum' in item:
         return Arg(name, 'enum', values=_enum(where, world, item['enum']), doc=item.get('doc', ''))

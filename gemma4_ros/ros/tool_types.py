@@ -35,7 +35,7 @@ def problems(tool: Tool, world: World) -> Iterator[Problem]:
     try:
         cls = message_class(tool.interface.type)
     except ConversionError as error:
-        yield Problem(tool.name, 'interface', str(error), is_absent=True)
+        yield Problem(tool.name, 'interface', str(error), is_absent='no such type' not in str(error))
         return
     part = 'Goal' if tool.interface.kind == 'action' else 'Request'
     if not hasattr(cls, part):

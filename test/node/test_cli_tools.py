@@ -101,6 +101,8 @@ def test_every_value_of_an_argument_is_tried(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_types_that_are_not_here_are_not_called_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = check(tmp_path, GOOD.replace('gemma4_ros/action/DriveTo', 'gemma4_ros/action/DriveToo'), capsys)
+    assert (code, found[0]['is_absent']) == (2, False)
     code, found = check(tmp_path, GOOD.replace('gemma4_ros/action/DriveTo', 'nav9_msgs/action/DriveTo'), capsys)
     assert (code, found[0]['is_absent']) == (6, True)
     assert 'install it or source its overlay' in found[0]['text']

@@ -242,6 +242,7 @@ NO_NAME = "'{}' is not a name: lower-case letters, digits and _, starting with a
         ),
         ('way: {enum: [left, right]}', 'way: {named: {left: 3}}', 'push.args.way.named.left', '3 is not of type'),
         ('way: {enum: [left, right]}', 'way: {named: {}}', 'push.args.way.named', 'non-empty'),
+        ('way: {enum: [left, right]}', 'way: {named: {a: [$way]}}', 'push.args.way.named', 'no $ in it'),
         ('gently: {type: boolean}', 'gently: {enum: world.object}', 'push.args.gently', 'write world.places, world.'),
         ('gently: {type: boolean}', 'gently: {enum: world.equipment.tap}', 'push.args.gently', 'add it to the world'),
         ('share, type: number, unit: "1"', 'share, type: number', 'measure.returns.share', "'unit' is missing"),

@@ -410,6 +410,29 @@ def test_lint_names_what_goes_past_a_planner_or_under_the_controllers(old: str, 
     assert not said or said in found[0]
 
 
+POSE = '{header: {frame_id: $world.frame}, pose: $place.pose}'
+
+
+@pytest.mark.parametrize(
+    ('goal', 'ends_at', 'said'),
+    [
+        (f'{{pose: {POSE}}}', 'pose', ''),
+        (f'{{poses: {{goals: [{POSE}, {POSE}]}}}}', '', 'without ends_at no zone is held against it'),
+        (f'{{pose: {POSE}, others: [{POSE}]}}', 'pose', 'its goal has 2 poses, and zones are held against one'),
+        ('{name: $place, quick: true}', '', ''),
+    ],
+)
+def test_lint_names_poses_that_no_zone_is_held_against(goal: str, ends_at: str, said: str) -> None:
+    text = JOINTS_TOOL.replace('{motion: {named: {nod: {points: []}}}}', '{place: {enum: world.places}}')
+    toolset = load_tools([('drive.yaml', text.replace('{trajectory: $motion.value}', goal))], CATALOGUE.world)
+    start, end = TEXT.index('tools:'), TEXT.index('rates:')
+    rule = f'{{risk: motion, hazard: h1{", ends_at: " + ends_at if ends_at else ""}}}'
+    policy = load_policy(f'{TEXT[:start]}tools: {{joints: {rule}}}\n{TEXT[end:]}', 'policy.yaml', toolset)
+    found = [line for line in lint(policy, Catalogue(CATALOGUE.world, toolset, '', '')) if 'pose' in line]
+    assert len(found) == bool(said)
+    assert not said or said in found[0]
+
+
 def test_explain_names_what_whole_plans_and_unknown_tools_break() -> None:
     policy = load()
     state = ordinary_state(policy, CATALOGUE.world, 1.0)

@@ -134,9 +134,7 @@ def _zones(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
     if zones.frame != world.frame:
         yield f'policy.zones.frame: the world is given in {world.frame!r}, so every goal is refused'
     for name in moving:
-        goal = catalogue.toolset.tools[name].goal
-        if not policy.tools[name].ends_at and any(_is_pose(value) for value in goal.values()):
-            yield f'policy.tools.{name}: its goal has a pose, and without ends_at no zone is held against it'
+        yield from _unseen(name, _poses(catalogue.toolset.tools[name].goal), policy.tools[name].ends_at)
     for entity in world.entities.values():
         if entity.pose is None or zones.frame != world.frame:
             continue
@@ -149,8 +147,18 @@ def _zones(policy: Policy, catalogue: Catalogue) -> Iterator[str]:
             yield f'policy.zones.areas.{area.name}: lies wholly in the keep-out zone {over[0]}'
 
 
-def _is_pose(value: object) -> bool:
-    return isinstance(value, dict) and {'header', 'pose'} <= set(value)
+def _unseen(name: str, count: int, ends_at: str) -> Iterator[str]:
+    if count and not ends_at:
+        yield f'policy.tools.{name}: its goal has a pose, and without ends_at no zone is held against it'
+    elif count > 1:
+        yield f'policy.tools.{name}: its goal has {count} poses, and zones are held against one; allow few places'
+
+
+def _poses(value: object) -> int:
+    """Count the poses anywhere in the template of a goal."""
+    if isinstance(value, dict) and not {'header', 'pose'} <= set(value):
+        return sum(_poses(item) for item in value.values())
+    return sum(_poses(item) for item in value) if isinstance(value, list) else int(isinstance(value, dict))
 
 
 def _preconditions(policy: Policy) -> Iterator[str]:
