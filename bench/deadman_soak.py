@@ -58,7 +58,7 @@ def wait(holds: Callable[[], bool], what: str, deadline_s: float) -> float:
     while not holds():
         if time.monotonic() - start > deadline_s:
             raise GoneError(f'{what} did not happen within {deadline_s:g} s')
-        time.sleep(0.005)
+        time.sleep(0.005)  # how finely it looks
     return time.monotonic() - start
 
 

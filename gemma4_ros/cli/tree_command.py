@@ -24,7 +24,8 @@ from gemma4_ros.core.tree.rows import Row, plan_rows, to_dot, to_svg, to_text
 from gemma4_ros.core.world_file import load_world
 
 if TYPE_CHECKING:
-    from gemma4_ros.msg import TreeState
+    from gemma4_ros.core.tree.session import Phase
+    from gemma4_ros.msg import TreeNode, TreeState
 
 __all__ = ['load_plan', 'tree']
 
@@ -129,7 +130,7 @@ def _live(form: str, namespace: str, *, once: bool) -> None:
             session.until(lambda: bool(seen), float('inf'))
 
 
-def _row(node: object, phases: type) -> Row:
+def _row(node: TreeNode, phases: type[Phase]) -> Row:
     names = ('id', 'parent_id', 'kind', 'label', 'attempt', 'duration_s', 'code', 'text')
     known = {name: getattr(node, name) for name in names}
-    return Row(**known, phase=phases(node.status))  # type: ignore[attr-defined]
+    return Row(**known, phase=phases(node.status))

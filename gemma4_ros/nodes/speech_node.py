@@ -100,7 +100,7 @@ class SpeechNode(LifecycleBase):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(0.2, self._on_tick, clock=steady, autostart=False)
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002 - rclpy's signature
         """Read the parameters, load the recogniser with the names of world and tools."""
         config = self._config = params.read(self, SpeechConfig)
         self._recogniser = self._make_recogniser(config)

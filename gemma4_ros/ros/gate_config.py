@@ -7,7 +7,7 @@ import datetime
 import io
 import json
 import math
-import pickle
+import pickle  # of our own child's output alone, restricted: _Documents
 import subprocess
 import sys
 from collections.abc import Callable

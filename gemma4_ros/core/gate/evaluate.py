@@ -15,9 +15,9 @@ __all__ = ['evaluate']
 
 _OPERATORS: dict[str, Callable[[object, object], bool]] = {
     '<': operator.lt,  # type: ignore[dict-item]  # both sides are numbers; admission saw to that
-    '<=': operator.le,  # type: ignore[dict-item]
-    '>': operator.gt,  # type: ignore[dict-item]
-    '>=': operator.ge,  # type: ignore[dict-item]
+    '<=': operator.le,  # type: ignore[dict-item]  # likewise
+    '>': operator.gt,  # type: ignore[dict-item]  # likewise
+    '>=': operator.ge,  # type: ignore[dict-item]  # likewise
     '==': operator.eq,
     '!=': operator.ne,
 }
