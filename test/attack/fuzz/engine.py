@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import resource
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 __all__ = ['has_fuzzer', 'instrumented', 'run']
+
+MAX_DATA_BYTES = 2 << 30
 
 LIB = Path(__file__).resolve().parents[1] / 'lib'
 if str(LIB) not in sys.path:
@@ -34,10 +37,16 @@ def instrumented() -> contextlib.AbstractContextManager[Any]:
 
 
 def run(check: Callable[[bytes], object], seeds: Iterable[bytes]) -> None:
-    """Fuzz ``check`` with libFuzzer's arguments of the command line, from the seeds on; any exception is a finding."""
+    """Fuzz ``check`` with libFuzzer's arguments of the command line, from the seeds on; any exception is a finding.
+
+    Memory is bounded by the kernel, and its end is a MemoryError. libFuzzer's own ``-rss_limit_mb`` looks at the peak
+    of the process, which Linux hands on from the parent through vfork and exec: a large test runner would be a finding.
+    """
     if not has_fuzzer():
         raise SystemExit('atheris is not installed: pip install -r requirements/dev.txt')
     import atheris
+
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
 
     def one_input(data: bytes) -> None:
         check(data)
