@@ -15,6 +15,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.task import Future
 
 from gemma4_ros.action import DispatchStep
 from gemma4_ros.core.gate.bind import Catalogue
@@ -72,7 +73,9 @@ class GateNode(Node):
         shows = self._views.show_verdict
         hooks = (self._make_durable, shows, self._abandon, self._workers.wait_for)
         self._dispatcher = Dispatcher(self.monitor, self._controllers, *hooks)
-        self._open_dispatches, self._beats = 0, 0
+        self._open_dispatches, self._beats, self._asked, self._written = 0, 0, 0, 0
+        self._write: Future[None] = Future()
+        self._write.set_result(None)
         self._beat_topic = self.create_publisher(Heartbeat, '~/heartbeat', qos.HEARTBEAT)
         self._deadman_topic = self.create_publisher(StopRequest, 'deadman/stop', qos.STOP)
         self._subscribe()
@@ -144,12 +147,25 @@ class GateNode(Node):
         )
 
     async def _make_durable(self) -> None:
+        """Wait until all that is noted by now is written; who comes while a write is under way shares the next one."""
+        self._asked += 1
+        wanted = self._asked
+        while self._written < wanted:
+            if self._write.done():
+                self._write = Future()
+                await self._write_audit(self._asked)
+                self._write.set_result(None)
+            else:
+                await self._write
+
+    async def _write_audit(self, covered: int) -> None:
         try:
             await self._audit_workers.run(self._audit.write)
             self.monitor.moment.audit(True)
         except AuditError as error:
             self.monitor.moment.audit(False)
             self.get_logger().error(f'code={error.code} {error}', throttle_duration_sec=5.0)
+        self._written = covered
 
     async def shutdown(self) -> None:
         """Disarm, so that running steps are cancelled, and wait for their end; then close the log."""
