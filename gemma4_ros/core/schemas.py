@@ -173,6 +173,10 @@ _TOOL = _object(
             ('times',),
         ),
         'cancel': _object({'acknowledge_within_s': {'type': 'number', 'exclusiveMinimum': 0, 'maximum': 30}}),
+        'pause': {
+            'description': 'what a pause does to it: finish (default) lets it end, cancel ends it and tries it again',
+            'enum': ['finish', 'cancel'],
+        },
         'resources': {'type': 'array', 'items': _ID, 'maxItems': 8},
         'risk': {'enum': ['read', 'reversible', 'motion', 'irreversible']},
         'inserted': {'type': 'boolean', 'description': 'false: completion never inserts it by itself'},

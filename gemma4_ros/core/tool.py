@@ -98,6 +98,7 @@ class Tool:
     retry_times: int = 0
     recover: tuple[str, ...] = ()
     cancel_acknowledge_s: float = 0.5
+    pause: Literal['finish', 'cancel'] = 'finish'
     resources: tuple[str, ...] = ()
     inserted: bool = True
     draft: bool = False

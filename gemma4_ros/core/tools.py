@@ -111,11 +111,21 @@ def _tool(document: Document, world: World, name: str, item: dict[str, Any]) -> 
         risk=item['risk'],
         retry_times=item.get('retry', {}).get('times', 0),
         recover=tuple(item.get('retry', {}).get('recover', ())),
+        pause=_pause(document, name, item),
         cancel_acknowledge_s=float(item.get('cancel', {}).get('acknowledge_within_s', 0.5)),
         resources=tuple(item.get('resources', ())),
         inserted=item.get('inserted', True),
         draft=item.get('draft', False),
     )
+
+
+def _pause(document: Document, name: str, item: dict[str, Any]) -> Literal['finish', 'cancel']:
+    if item.get('pause') == 'cancel' and not item.get('retry', {}).get('times', 0):
+        raise ToolsError(
+            f'{document.at((name, "pause"))}: pause: cancel wants retry.times of at least 1; after the pause it is '
+            f'tried again'
+        )
+    return 'cancel' if item.get('pause') == 'cancel' else 'finish'
 
 
 def _intent(document: Document, world: World, name: str, item: dict[str, Any]) -> Intent:

@@ -183,7 +183,10 @@ class ExecutorNode(Node):
 
     # people ----------------------------------------------------------------------------------------------------------
     def _pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._switch(response, 'paused: running steps go on to their end, no other one is started')
+        return self._switch(
+            response,
+            'paused: no step is started; running ones go on to their end, or are cancelled, as their tool says',
+        )
 
     def _resume(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._switch(response, 'resumed')

@@ -42,6 +42,7 @@ class _Run:
     def __init__(self) -> None:
         self.is_cancel_requested = False
         self.answer: Answer | None = None
+        self.stage = 'requested'
 
     def poll(self) -> Answer | None:
         return self.answer
@@ -63,7 +64,7 @@ class GateRunner:
     permit_id : str
         All that is sent besides ids of steps and conditions.
     on_answer : callable
-        Called when an answer can be polled.
+        Called when an answer can be polled, or the gate has said how far it is.
 
     """
 
@@ -102,11 +103,17 @@ class GateRunner:
             {'permit_id': self._permit_id, 'step_id': node_id},
             FIND_S,
             STEP_S,
+            on_feedback=lambda said: self._follow(run, said.get('state')),
             cancel_from=run,
             cancel_acknowledge_s=FIND_S,
             cancel_result_s=CANCEL_S,
         )
         self._finish(run, step_answer(end))
+
+    def _follow(self, run: _Run, state: object) -> None:
+        if isinstance(state, str) and run in self._open:
+            run.stage = state
+            self._on_answer()
 
     async def _evaluate(self, node_id: str, run: _Run) -> None:
         end = await self._clients.call(

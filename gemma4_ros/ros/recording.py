@@ -9,14 +9,19 @@ from __future__ import annotations
 import functools
 import os
 import re
+import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from mcap.exceptions import McapError
+from mcap.records import Channel, Message
+from mcap.stream_reader import StreamReader
 from mcap.writer import CompressionType, Writer
 
 from gemma4_ros.core.errors import ConfigError, ConversionError
 
-__all__ = ['Recording', 'definition']
+__all__ = ['Recording', 'definition', 'recorded']
 
 CHUNK_BYTES = 512 * 1024
 _SEPARATOR = '=' * 80
@@ -88,6 +93,40 @@ class Recording:
             os.fsync(self._file.fileno())
         finally:
             self._file.close()
+
+
+def recorded(path: Path, topic: str) -> Iterator[tuple[int, bytes]]:
+    """
+    Yield the messages of a recording's topic with the time at which each came, ns since 1970; also without an index.
+
+    Parameters
+    ----------
+    path : Path
+        An MCAP file; one that is cut off is read as far as it goes.
+    topic : str
+        Its relative name: ``executor/tree`` also finds ``/robot7/executor/tree``.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or is no MCAP file.
+
+    """
+    found: set[int] = set()
+    is_mcap = False
+    try:
+        with path.open('rb') as file:
+            for record in StreamReader(file).records:
+                is_mcap = True
+                if isinstance(record, Channel) and f'/{record.topic}'.endswith(f'/{topic}'):
+                    found.add(record.id)
+                elif isinstance(record, Message) and record.channel_id in found:
+                    yield record.log_time, record.data
+    except OSError as error:
+        raise ConfigError(f'{path} cannot be read: {error.strerror}') from None
+    except (McapError, ValueError, struct.error) as error:
+        if not is_mcap:
+            raise ConfigError(f'{path} is no MCAP recording: {str(error)[:100]}') from None
 
 
 @functools.cache

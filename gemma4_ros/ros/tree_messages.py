@@ -24,7 +24,14 @@ __all__ = ['feedback_message', 'result_message', 'tree_message']
 def tree_message(tree: PlanTree, permit_id: str, plan_sha256: str, stamp: Time) -> TreeState:
     """Return the whole tree."""
     nodes = [_node(row) for row in tree.rows()]
-    return TreeState(stamp=stamp, permit_id=permit_id, plan_sha256=plan_sha256, status=tree.status.value, nodes=nodes)
+    return TreeState(
+        stamp=stamp,
+        permit_id=permit_id,
+        plan_sha256=plan_sha256,
+        status=tree.status.value,
+        nodes=nodes,
+        blackboard=json.dumps(tree.results),
+    )
 
 
 def feedback_message(event: Event, tree: PlanTree) -> ExecutePlan.Feedback:
@@ -67,4 +74,6 @@ def _node(row: Row) -> TreeNode:
         duration_s=row.duration_s,
         code=row.code,
         text=row.text[:512],
+        stage=row.stage[:16],
+        why=row.why[:256],
     )

@@ -32,6 +32,8 @@ class Gate:
 
 
 class Run:
+    stage = 'running'
+
     def __init__(self, answer: Answer | None) -> None:
         self.answer = answer
 
@@ -84,7 +86,7 @@ def test_a_running_step_shows_its_time_and_try() -> None:
     gate.script.pop('s1')
     tree.tick(0.0)
     tree.tick(2.5)
-    assert to_text(tree.rows())[0] == '▶ drive()  [s1]  2.5 s'
+    assert to_text(tree.rows())[0] == '▶ drive()  [s1]  2.5 s  running'
 
 
 def test_dot_quotes_what_comes_from_plans() -> None:

@@ -227,3 +227,68 @@ def test_a_step_that_the_gate_cancelled_for_a_stale_signal_is_tried_again() -> N
     once = bench_of(step(1))
     assert once.answer('s1', stale) is TreeStatus.FAILED
     assert once.tree.failure == ('s1', stale)
+
+
+ARM = {
+    'grip': StepLimits(5.0, resources=('arm',)),
+    'wave': StepLimits(5.0, resources=('arm',)),
+    'turn': StepLimits(5.0, retry_times=1, is_cancelled_by_pause=True),
+    'slow': StepLimits(5.0, is_cancelled_by_pause=True),
+}
+
+
+def test_one_arm_never_serves_two_branches() -> None:
+    bench = ScriptedTree(Parallel((Step('a', 'grip', {}), Step('b', 'wave', {})), 'all'), ARM, TreeLimits())
+    assert bench.running == ['a']
+    assert ('b', 'waiting') in bench.states()
+    assert bench.answer('a', GOOD) is TreeStatus.RUNNING and bench.running == ['b']
+    assert bench.answer('b', GOOD) is TreeStatus.SUCCEEDED
+
+
+def test_what_waits_for_an_arm_ends_with_a_cancel() -> None:
+    bench = ScriptedTree(Parallel((Step('a', 'grip', {}), Step('b', 'wave', {})), 'all'), ARM, TreeLimits())
+    bench.tree.cancel()
+    bench.tick()
+    assert bench.answer('a', CANCELLED) is TreeStatus.CANCELLED
+    assert bench.gate.log == ['a'] and bench.phases()['b'] == 'SKIPPED'
+
+
+def test_a_pause_cancels_what_its_tool_says_and_resume_tries_it_again() -> None:
+    bench = ScriptedTree(Step('a', 'turn', {}), ARM, TreeLimits())
+    bench.tree.pause()
+    bench.tick()
+    assert bench.gate.open['a'].is_cancelled
+    assert bench.answer('a', CANCELLED) is TreeStatus.PAUSED and bench.running == []
+    bench.tree.resume()
+    bench.tick()
+    assert bench.running == ['a'] and not bench.gate.open['a'].is_cancelled
+    assert bench.answer('a', GOOD) is TreeStatus.SUCCEEDED
+
+
+def test_a_pause_never_takes_the_last_try() -> None:
+    bench = ScriptedTree(Step('a', 'slow', {}), ARM, TreeLimits())
+    bench.tree.pause()
+    bench.tick()
+    assert not bench.gate.open['a'].is_cancelled
+    assert bench.answer('a', GOOD) is TreeStatus.SUCCEEDED
+
+
+def test_a_cancel_during_a_pause_is_no_pause_any_more() -> None:
+    bench = ScriptedTree(Step('a', 'turn', {}), ARM, TreeLimits())
+    bench.tree.pause()
+    bench.tick()
+    bench.tree.cancel()
+    bench.tick()
+    assert bench.answer('a', CANCELLED) is TreeStatus.CANCELLED and bench.gate.log == ['a']
+
+
+def test_a_running_step_shows_how_far_it_is_and_never_goes_back() -> None:
+    bench = bench_of(step(1))
+    seen = []
+    for stage in ('admitted', 'running', 'sent', 'nonsense', 'cancelling'):
+        bench.gate.open['s1'].stage = stage
+        bench.tick()
+        seen.append(bench.tree.rows()[0].stage)
+    assert seen == ['admitted', 'running', 'running', 'running', 'cancelling']
+    bench.answer('s1', GOOD)
+    assert bench.tree.rows()[0].stage == ''

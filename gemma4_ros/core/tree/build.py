@@ -21,7 +21,10 @@ __all__ = ['build', 'limits_of']
 
 def limits_of(tools: Toolset) -> dict[str, StepLimits]:
     """Take from the tools what their steps may do."""
-    return {name: StepLimits(tool.timeout_s, tool.retry_times, tool.recover) for name, tool in tools.tools.items()}
+    return {
+        name: StepLimits(tool.timeout_s, tool.retry_times, tool.recover, tool.resources, tool.pause == 'cancel')
+        for name, tool in tools.tools.items()
+    }
 
 
 def build(root: Node, limits: Mapping[str, StepLimits], session: Session) -> Behaviour:

@@ -87,12 +87,14 @@ class RepeatNode(Decorator):
     def __init__(self, name: str, child: Behaviour, times: int, session: Session) -> None:
         super().__init__(name, child)
         self.round = 0
+        self.started_s = 0.0
         self._times = times
         self._session = session
 
     def initialise(self) -> None:
         """Begin with the first round."""
         self.round = 1
+        self.started_s = self._session.now_s
 
     def update(self) -> Status:
         """Begin the next round when one has succeeded."""

@@ -11,7 +11,7 @@ from py_trees.common import Status
 
 from gemma4_ros.core.errors import ControllerLostError, StepCancelledError
 from gemma4_ros.core.gate.codes import Code
-from gemma4_ros.core.tree.ports import Answer, Outcome, Running, StepLimits
+from gemma4_ros.core.tree.ports import STAGES, Answer, Outcome, Running, StepLimits
 from gemma4_ros.core.tree.session import Phase, Session
 
 __all__ = ['Scope', 'StepLeaf']
@@ -57,6 +57,7 @@ class StepLeaf(Behaviour):
         self._session = session
         self._limits = limits
         self._ids = (*(f'{step_id}/recover/{name}' for name in limits.recover), step_id)
+        self._resources = (*(limits.resources for limits in recover_limits), limits.resources)
         self._timeouts = (*(limits.timeout_s for limits in recover_limits), limits.timeout_s)
         self._scopes = tuple(scopes)
         self.reset()
@@ -76,6 +77,9 @@ class StepLeaf(Behaviour):
         self._denied: Answer | None = None
         self._held_since_s: float | None = None
         self._ask_again_s = 0.0
+        self._waits_for = ''
+        self._is_paused_out = False
+        self.stage = ''
 
     def initialise(self) -> None:
         """Start afresh."""
@@ -101,12 +105,13 @@ class StepLeaf(Behaviour):
             return self._start() if self._denied is None else self._settle(self._denied)
         answer = running.poll()
         if answer is not None:
-            self._running = None
+            self._leave()
             return self._take(answer)
         session = self._session
+        self._show(running.stage)
         if session.now_s >= self._deadline_s:
             return self._watch()
-        if self._cancelled_s is None and self._should_end():
+        if self._cancelled_s is None and (self._should_end() or self._is_interrupted()):
             self._cancel()
         session.wake_at(self._deadline_s)
         return Status.RUNNING
@@ -115,6 +120,8 @@ class StepLeaf(Behaviour):
         """Leave nothing running behind."""
         if self._running is not None and self._cancelled_s is None:
             self._cancel()
+        elif self._running is None:
+            self._leave()
 
     @property
     def recovery_ids(self) -> tuple[str, ...]:
@@ -141,6 +148,11 @@ class StepLeaf(Behaviour):
         if session.now_s < self._ask_again_s:
             session.wake_at(self._ask_again_s)
             return Status.RUNNING
+        taken = session.take(self, self._resources[self._at])
+        if taken:
+            self._wait(taken)
+            return Status.RUNNING
+        self._waits_for = ''
         if self._is_main:
             self.attempt += self._held_since_s is None
             state = 'started' if self.attempt == 1 else 'retrying'
@@ -150,13 +162,40 @@ class StepLeaf(Behaviour):
         if self._held_since_s is None:
             session.tell(self.node_id, state, self.name if self._is_main else self._ids[self._at])
         self._deadline_s = session.now_s + self._timeouts[self._at] + session.limits.watchdog_margin_s
-        self._cancelled_s = None
+        self._cancelled_s, self._is_paused_out = None, False
+        self.stage = STAGES[0]
         self._running = session.runner.start(self._ids[self._at])
         return self.update()
 
     @property
     def _is_main(self) -> bool:
         return self._at == len(self._ids) - 1
+
+    def _wait(self, resource: str) -> None:
+        """Another branch has what this step needs."""
+        if self._waits_for != resource:
+            self._waits_for, self.stage = resource, 'waiting'
+            self._session.tell(self.node_id, 'waiting', f'for the {resource}, which another step has')
+
+    def _leave(self) -> None:
+        """Nothing runs any more."""
+        self._running, self.stage = None, ''
+        self._session.release(self)
+
+    def _show(self, stage: str) -> None:
+        """Follow the gate; what comes late, or is no stage, changes nothing."""
+        if stage in STAGES and STAGES.index(stage) > STAGES.index(self.stage):
+            self.stage, self._session.is_changed = stage, True
+
+    def _is_interrupted(self) -> bool:
+        """Whether a pause ends this try. Without a try left it goes on to its end: a pause must not fail a plan."""
+        self._is_paused_out = (
+            self._session.is_paused
+            and self._is_main
+            and self._limits.is_cancelled_by_pause
+            and self.attempt <= self._limits.retry_times
+        )
+        return self._is_paused_out
 
     def _cancel(self) -> None:
         self._cancelled_s = self._session.now_s
@@ -170,7 +209,7 @@ class StepLeaf(Behaviour):
             self._cancel()
             self._session.wake_at(self._deadline_s)
             return Status.RUNNING
-        self._running = None
+        self._leave()
         text = 'the gate did not answer in time, not even to a cancel; whether the robot stands is unknown'
         return self._fail(Answer(Outcome.LOST, ControllerLostError.code, text), for_good=True)
 
@@ -184,6 +223,8 @@ class StepLeaf(Behaviour):
             self._deadline_s = self._session.now_s + (self._session.limits.settle_s if self._scopes else 0.0)
             self._denied = answer
             return self._settle(answer)
+        if answer.outcome is Outcome.CANCELLED and self._is_paused_out and not self._should_end():
+            return self._tried(answer)
         if answer.outcome is Outcome.CANCELLED:
             if self._cancelled_s is not None:
                 return self._end(Phase.CANCELLED, answer)

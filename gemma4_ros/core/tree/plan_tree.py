@@ -153,8 +153,8 @@ class PlanTree:
             self._session.tell('', state)
 
     def _verdict(self) -> TreeStatus:
+        if self._session.final is not None:  # also where a parallel has succeeded beside a step that was lost
+            return TreeStatus.FAILED
         if self._root.status == Status.SUCCESS:
             return TreeStatus.SUCCEEDED
-        if self._session.is_cancelled and self._session.final is None:
-            return TreeStatus.CANCELLED
-        return TreeStatus.FAILED
+        return TreeStatus.CANCELLED if self._session.is_cancelled else TreeStatus.FAILED

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Protocol
 
-__all__ = ['Answer', 'Outcome', 'Running', 'StepLimits', 'StepRunner', 'TreeLimits']
+__all__ = ['STAGES', 'Answer', 'Outcome', 'Running', 'StepLimits', 'StepRunner', 'TreeLimits']
 
 
 class Outcome(IntEnum):
@@ -52,8 +52,17 @@ class Answer:
     is_final: bool = False
 
 
+STAGES = ('requested', 'admitted', 'sent', 'accepted', 'running', 'cancelling')
+"""How far a dispatched step is, as the gate says; never back. What it ends as is its `Answer`."""
+
+
 class Running(Protocol):
-    """One dispatched step, or one question."""
+    """One dispatched step, or one question; ``stage`` is one of `STAGES`."""
+
+    @property
+    def stage(self) -> str:
+        """How far it is."""
+        ...
 
     def poll(self) -> Answer | None:
         """Return the answer once it is there; never blocks."""
@@ -78,11 +87,29 @@ class StepRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepLimits:
-    """What a tool allows its steps: time for one try, tries after the first, tools that run in between."""
+    """
+    What a tool allows its steps.
+
+    Parameters
+    ----------
+    timeout_s : float
+        Time for one try.
+    retry_times : int
+        Tries after the first.
+    recover : tuple of str
+        Tools that run in between.
+    resources : tuple of str
+        What it needs for itself while it runs: ``arm``. Another step that needs the same waits.
+    is_cancelled_by_pause : bool
+        A pause cancels it, and it is tried again afterwards; else it goes on to its end.
+
+    """
 
     timeout_s: float
     retry_times: int = 0
     recover: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    is_cancelled_by_pause: bool = False
 
 
 @dataclass(frozen=True, slots=True)

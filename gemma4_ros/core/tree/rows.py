@@ -18,7 +18,7 @@ from gemma4_ros.core.tree.session import Phase
 
 __all__ = ['Row', 'plan_rows', 'rows', 'to_dot', 'to_svg', 'to_text']
 
-MAX_LABEL, MAX_TEXT = 256, 512
+MAX_LABEL, MAX_TEXT, MAX_WHY = 256, 512, 256
 _PHASES = {
     Status.INVALID: Phase.IDLE,
     Status.RUNNING: Phase.RUNNING,
@@ -56,6 +56,8 @@ class Row:
     duration_s: float = 0.0
     code: int = 0
     text: str = ''
+    stage: str = ''
+    why: str = ''
 
 
 def plan_rows(plan: Plan) -> tuple[Row, ...]:
@@ -86,19 +88,19 @@ def _id_of(node: Node, path: str) -> str:
 
 def _plan_rows(node: Node, path: str, parent: str) -> Iterator[Row]:
     own = _id_of(node, path)
-    yield Row(own, parent, _kind(node), _label(node))
+    yield Row(own, parent, _kind(node), _label(node), why=_why(node))
     for name, child in children(node):
         yield from _plan_rows(child, f'{path.rstrip("/")}/{name}', own)
 
 
 def _rows(node: Node, behaviour: Behaviour, path: str, parent: str, now_s: float, skipped: bool) -> Iterator[Row]:
     own = _id_of(node, path)
-    row = Row(own, parent, _kind(node), _label(node))
+    row = Row(own, parent, _kind(node), _label(node), why=_why(node))
     if isinstance(behaviour, StepLeaf):
         yield _with_phase(_leaf_row(row, behaviour, now_s), skipped)
         yield from _recoveries(row, behaviour, skipped)
         return
-    row = _control_row(row, behaviour)
+    row = _control_row(row, behaviour, now_s)
     yield _with_phase(row, skipped)
     has_ended = row.phase in (Phase.SUCCEEDED, Phase.FAILED)
     for (name, child), built in zip(children(node), behaviour.children, strict=True):
@@ -116,6 +118,7 @@ def _leaf_row(row: Row, leaf: StepLeaf, now_s: float) -> Row:
     if leaf.started_s is not None:
         duration_s = (leaf.ended_s if leaf.ended_s is not None else now_s) - leaf.started_s
     known: dict[str, Any] = {'phase': leaf.phase, 'attempt': min(leaf.attempt, 255), 'duration_s': duration_s}
+    known['stage'] = leaf.stage
     if leaf.answer is not None:
         known |= {'code': leaf.answer.code, 'text': leaf.answer.text[:MAX_TEXT]}
     return replace(row, **known)
@@ -126,13 +129,28 @@ def _recoveries(row: Row, leaf: StepLeaf, skipped: bool) -> Iterator[Row]:
         yield _with_phase(Row(node_id, row.id, 'recover', node_id.rpartition('/')[2], phase), skipped)
 
 
-def _control_row(row: Row, behaviour: Behaviour) -> Row:
-    row = replace(row, phase=_PHASES[behaviour.status])
+def _control_row(row: Row, behaviour: Behaviour, now_s: float) -> Row:
+    row = replace(row, phase=_PHASES[behaviour.status], duration_s=_lasted_s(behaviour, now_s))
     if isinstance(behaviour, RepeatNode):
         return replace(row, attempt=min(behaviour.round, 255))
     if isinstance(behaviour, IfNode) and behaviour.answer is not None:
         return replace(row, code=behaviour.answer.code, text=behaviour.answer.text[:MAX_TEXT])
     return row
+
+
+def _lasted_s(behaviour: Behaviour, now_s: float) -> float:
+    """Return the time from the first start below a control node to the last end, s; of a repeat: of all its rounds."""
+    leaves = [leaf for leaf in behaviour.iterate() if isinstance(leaf, StepLeaf) and leaf.started_s is not None]
+    starts = [leaf.started_s for leaf in leaves if leaf.started_s is not None]
+    starts += [node.started_s for node in behaviour.iterate() if isinstance(node, RepeatNode) and node.started_s]
+    if not starts:
+        return 0.0
+    ends = [leaf.ended_s for leaf in leaves if leaf.ended_s is not None]
+    return (now_s if behaviour.status is Status.RUNNING or not ends else max(ends)) - min(starts)
+
+
+def _why(node: Node) -> str:
+    return node.why[:MAX_WHY] if isinstance(node, Step) else ''
 
 
 def _kind(node: Node) -> str:
@@ -151,8 +169,8 @@ def _label(node: Node) -> str:
     return 'fallback' if isinstance(node, Fallback) else 'sequence'
 
 
-def to_text(nodes: Sequence[Row]) -> list[str]:
-    """Return one line a node for a terminal; control characters are taken out."""
+def to_text(nodes: Sequence[Row], *, with_why: bool = False) -> list[str]:
+    """Return one line a node for a terminal, on request with the plan's reasons; control characters are taken out."""
     depths: dict[str, int] = {}
     lines = []
     for row in nodes:
@@ -164,8 +182,12 @@ def to_text(nodes: Sequence[Row]) -> list[str]:
             parts.append(f'{"round" if row.kind == "repeat" else "try"} {row.attempt}')
         if row.duration_s > 0:
             parts.append(f'{row.duration_s:.1f} s')
+        if row.stage and row.phase is Phase.RUNNING:
+            parts.append(row.stage)
         if row.text and row.phase is not Phase.SUCCEEDED:
             parts.append(f'{row.code} {row.text}' if row.code else row.text)
+        if with_why and row.why:
+            parts.append(f'({row.why})')
         lines.append(''.join(char if char.isprintable() else '?' for char in '  '.join(parts)))
     return lines
 

@@ -19,6 +19,7 @@ class ScriptedRun:
         self.node_id = node_id
         self.answer: Answer | None = None
         self.is_cancelled = False
+        self.stage = 'requested'
 
     def poll(self) -> Answer | None:
         """Return the answer once it is set."""

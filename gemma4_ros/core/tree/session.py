@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -51,6 +51,8 @@ class Session:
         An answer after which no other step may follow: denied, cancelled by somebody else, held too long, lost.
     failure : (str, Answer)
         The last step that failed, and why.
+    holders : dict of str to object
+        The leaf that has each resource: one arm never serves two branches.
 
     """
 
@@ -67,11 +69,26 @@ class Session:
     events: list[Event] = field(default_factory=list)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+    holders: dict[str, object] = field(default_factory=dict)
 
     @property
     def is_ending(self) -> bool:
         """Whether nothing new may start any more."""
         return self.is_cancelled or self.final is not None
+
+    def take(self, holder: object, resources: Sequence[str]) -> str:
+        """Reserve all resources for `holder`, or none; return the first that somebody else has, or nothing."""
+        taken = next((name for name in resources if self.holders.get(name, holder) is not holder), '')
+        if not taken:
+            self.holders.update(dict.fromkeys(resources, holder))
+        return taken
+
+    def release(self, holder: object) -> None:
+        """Free what `holder` has; who waits for it is asked again in this tick."""
+        had = [name for name, other in self.holders.items() if other is holder]
+        for name in had:
+            del self.holders[name]
+        self.again = self.again or bool(had)
 
     def wake_at(self, time_s: float) -> None:
         """Ask for a tick at `time_s`."""
