@@ -7,7 +7,7 @@ SAY ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models demo up test attack fast fmt lint types bench eval docs lock build clean
+.PHONY: help setup models demo up test attack chaos fast fmt lint types bench eval docs lock build clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ test: setup models lint ## lint and all tests: unit, contract, node, end to end;
 
 attack: setup models ## every attack of test/attack at full count, with a report in build/reports/attack.md (hours); ARGS narrows them
 	@$(RUN) scripts/run_attack.sh $(ARGS)
+
+chaos: setup models ## kill processes, cancel plans, let controllers lie, in trials that add up in build/reports/chaos.md; ARGS="kill --minutes 30"
+	@$(RUN) python test/chaos/run.py $(ARGS)
 
 fast: setup ## the tests that end in seconds: no ROS, no model
 	@$(RUN) python -m pytest -q -m "not ros and not model and not slow" test/unit test/contract $(ARGS)
