@@ -80,8 +80,8 @@ class Plant:
         self.is_warm = False
         self.began: dict[str, dict[bytes, float]] = {name: {} for name in ENDPOINTS}
         self.open: dict[str, set[bytes]] = {name: set() for name in ENDPOINTS}
+        self.before: dict[str, set[bytes]] = {name: set() for name in ENDPOINTS}
         self.most_at_once = 0
-        self._last: tuple[float, float, float] | None = None
         node = self.session.node
         node.create_subscription(Odometry, 'odom', self._on_odom, qos.SENSOR)
         node.create_subscription(TreeState, 'executor/tree', self._on_tree, qos.STATE_LATCHED)
@@ -146,6 +146,10 @@ class Plant:
         """How many goals controllers have taken since then."""
         return sum(began > at for goals in self.began.values() for began in goals.values())
 
+    def goals_of_trial(self, name: str) -> int:
+        """How many goals a controller has taken since the trial began."""
+        return len(set(self.began[name]) - self.before[name])
+
     def phase_of(self, step_id: str) -> int:
         """The status of a step in the published tree."""
         return next((node.status for node in self.tree.nodes if node.id == step_id), 0)
@@ -185,7 +189,7 @@ class Plant:
                 self._order('deadman', SetArmed.Request.RESET)
             elif self.gate.state == GateState.STOPPED and self.deadman.state == DeadmanState.WATCHING:
                 self._order('gate', SetArmed.Request.RESET)
-            elif self.gate.state == GateState.DISARMED:
+            elif self.gate.state in (GateState.DISARMED, GateState.HOLD):
                 self._order('gate', SetArmed.Request.ARM)
             return self.gate.state == GateState.ARMED and self.deadman.state == DeadmanState.WATCHING
 
@@ -237,8 +241,7 @@ class Plant:
             self.arm()
         here = self.facts().get(('at', 'robot'), '')
         there = [name for name in ('control_desk', 'pump', 'storage') if name != here]
-        for goals in self.began.values():
-            goals.clear()
+        self.before = {name: set(goals) for name, goals in self.began.items()}  # servers show old goals for minutes
         self.events.clear()
         self.most_at_once = 0
         drives = [Step(f's{index}', 'navigate_to', {'place': place}) for index, place in ((1, there[0]), (3, there[1]))]

@@ -6,16 +6,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip('rclpy')
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'attack' / 'lib'))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import cancel
-import controllers
 import kill
 from plant import Plant
 
@@ -47,15 +44,3 @@ def test_what_is_killed_or_stopped_leaves_the_robot_at_rest(plant: Plant, phase:
 def test_a_process_that_only_records_stops_nothing(plant: Plant) -> None:
     found = kill.trial(plant, 'driving', 'recorder', 0)
     assert not found['breaches'] and plant.tree.status == 2, found
-
-
-@pytest.mark.parametrize('mode', controllers.MODES)
-def test_plans_over_bad_controllers_end_in_time(mode: str, bad_robot: Any) -> None:
-    found = controllers.trial(bad_robot, mode, '', 0)
-    assert not found['breaches'], found
-
-
-@pytest.fixture(scope='module')
-def bad_robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with controllers.BadRobot(tmp_path_factory.mktemp('bad')) as made:
-        yield made

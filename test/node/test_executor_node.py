@@ -252,7 +252,9 @@ def test_a_held_step_is_asked_for_again(make_stack: Callable[..., Stack]) -> Non
 def test_steps_of_a_parallel_run_at_once(make_stack: Callable[..., Stack]) -> None:
     stack = make_stack()
     stack.gate.takes_s = 0.3
-    handle = stack.send(stack.gate.admit('permit', {'parallel': [step(1), step(2)], 'policy': 'all'}))
+    handle = stack.send(
+        stack.gate.admit('permit', {'parallel': [step(1), step(2, 'move_arm', posture='ready')], 'policy': 'all'})
+    )
     result = handle.get_result_async()
     stack.until(lambda: stack.gate.running == {'s1', 's2'})
     assert stack.finish(result).status == SUCCEEDED
