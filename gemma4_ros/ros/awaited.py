@@ -7,14 +7,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from action_msgs.msg import GoalStatus
 from rclpy.action import ActionClient
 
 from gemma4_ros.core.errors import BusyError, NotRunningError
+from gemma4_ros.ros.action_results import GoalResult
 
 if TYPE_CHECKING:
     from rclpy.client import Client
     from rclpy.node import Node
-    from rclpy.task import Future
 
     from gemma4_ros.ros.workers import Cancellable, Workers
 
@@ -73,7 +74,7 @@ class Awaited:
         Send a goal and return its result message, whatever its status.
 
         NotRunningError where nobody serves it, it is not accepted within 5 s or has no result in time (it is cancelled
-        then); BusyError where it is rejected.
+        then), or its server was started again meanwhile; BusyError where it is rejected.
         """
         name = client._action_name
         if not await self._workers.wait_for(client.server_is_ready, READY_S):
@@ -88,10 +89,12 @@ class Awaited:
         return await self._result(name, handle, timeout_s, cancel)
 
     async def _result(self, name: str, handle: Any, timeout_s: float, cancel: Cancellable | None) -> Any:
-        future: Future[Any] = handle.get_result_async()
+        goal = GoalResult(handle)
+        future = goal.future
         end = time.monotonic() + timeout_s
         is_cancelled = False
         while not await self._workers.until(future, CANCEL_POLL_S):
+            goal.look()
             if cancel is not None and cancel.is_cancel_requested and not is_cancelled:
                 is_cancelled = True
                 handle.cancel_goal_async()
@@ -99,4 +102,6 @@ class Awaited:
             if time.monotonic() > end:
                 handle.cancel_goal_async()
                 raise NotRunningError(f'{name} gave no result in time')
+        if future.result().status == GoalStatus.STATUS_UNKNOWN:
+            raise NotRunningError(f'{name} was started again and knows nothing of it; ask again')
         return future.result().result

@@ -20,6 +20,7 @@ from unique_identifier_msgs.msg import UUID
 from gemma4_ros.core import errors
 from gemma4_ros.core.controller_words import explain
 from gemma4_ros.ros import convert
+from gemma4_ros.ros.action_results import GoalResult
 from gemma4_ros.ros.outcomes import CallOutcome, Outcome
 from gemma4_ros.ros.types import message_class
 from gemma4_ros.ros.workers import Cancellable, Workers
@@ -263,8 +264,14 @@ class ControllerClients:
     async def _follow(
         self, call: _Call, type_name: str, client: ActionClient[Any, Any, Any], handle: Any
     ) -> CallOutcome:
-        result = handle.get_result_async()
-        ended = await self._wait(call, result, call.result_timeout_s, client.server_is_ready, heed_cancel=True)
+        goal = GoalResult(handle)
+        result = goal.future
+
+        def is_ready() -> bool:
+            goal.look()
+            return bool(client.server_is_ready())
+
+        ended = await self._wait(call, result, call.result_timeout_s, is_ready, heed_cancel=True)
         if ended == 'done':
             return _from_result(call, type_name, result)
         if ended == 'gone':
@@ -332,5 +339,5 @@ def _from_result(call: _Call, type_name: str, future: Future[Any]) -> CallOutcom
     if status == 'ABORTED':
         text = f'{call.endpoint} aborted{": " + words if words else ""}'
         return CallOutcome(Outcome.FAILED, errors.ControllerError.code, text, result, status)
-    text = f'{call.endpoint} does not know the goal any more'
+    text = f'{call.endpoint} was started again and does not know the goal; whether the robot stands is unknown'
     return CallOutcome(Outcome.LOST, errors.ControllerLostError.code, text, {}, status, stopped=False)

@@ -16,7 +16,7 @@ import psutil
 from action_msgs.msg import GoalStatus, GoalStatusArray
 from gemma4_ros.action import ExecutePlan, Say
 from gemma4_ros.msg import DeadmanState, GateState, ModelStatus, TreeState, TurnEvent, Utterance
-from gemma4_ros.srv import AdmitPlan, Approve, GetWorld, SetArmed
+from gemma4_ros.srv import AdmitPlan, Approve, ClosePermit, GetWorld, SetArmed
 from nav_msgs.msg import Odometry
 from rclpy.action import ActionClient
 from rclpy.qos import qos_profile_action_status_default
@@ -65,7 +65,7 @@ class Plant:
         settings = {
             'cell': {'speed': str(SPEED), 'render': 'false'},
             'gate': {'audit_dir': str(self.out / 'audit')},
-            'recorder': {'file': str(self.out / 'recording.mcap')},
+            'recorder': {'file': str(self.out / f'recording_{time.time_ns()}.mcap')},  # never over one that is there
         }
         for name, values in self._settings.items():
             settings[name] = settings.get(name, {}) | values
@@ -234,6 +234,9 @@ class Plant:
     def begin(self) -> tuple[Step, ...]:
         """Bring everything to where a trial begins; return the plan of the trial."""
         self.until(lambda: not self.is_executing, 20.0, 'controllers are idle')
+        if self.gate.permit_id:  # of a trial whose plan nobody carried out
+            request = ClosePermit.Request(permit_id=self.gate.permit_id, outcome=2, text='end of the trial')
+            self.session.call(ClosePermit, 'gate/close', request, again_s=0.5)
         self.arm()
         if self.facts().get(('docked', 'robot')) == 'yes':
             _, result = self.execute(self.admit(Step('s1', 'undock', {})))

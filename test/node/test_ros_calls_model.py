@@ -25,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.task import Future
 
-from gemma4_ros.ros import clients
+from gemma4_ros.ros import action_results, clients
 from gemma4_ros.ros.clients import ControllerClients
 from gemma4_ros.ros.outcomes import CallOutcome, Outcome
 
@@ -209,6 +209,7 @@ def run(script: Script) -> Run:
     world = World(script)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clients, 'time', world)
+        patch.setattr(action_results, 'time', world)
         call = Calls(world).call(
             'action',
             'gemma4_ros/action/DriveTo',

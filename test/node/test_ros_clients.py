@@ -20,6 +20,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
+from gemma4_ros.core.errors import NotRunningError
+from gemma4_ros.ros.action_results import AGAIN_S
+from gemma4_ros.ros.awaited import Awaited
 from gemma4_ros.ros.clients import CallOutcome, ControllerClients, Outcome
 from gemma4_ros.ros.workers import Workers
 
@@ -88,6 +91,17 @@ class Controller:
         await self.workers.sleep(self.works_s)
         response.success = request.data
         return response
+
+    def start_again(self) -> None:
+        """Die and be back at once, as a controller does that somebody supervises."""
+
+        def again() -> None:
+            self.action.destroy()
+            self.action = ActionServer(
+                self.node, Dock, 'dock', self._execute, goal_callback=self._goal, cancel_callback=self._cancel
+            )
+
+        self.executor.create_task(again)
 
     def destroy_servers(self) -> None:
         """End as a controller does that is stopped in order."""
@@ -308,6 +322,39 @@ def test_a_controller_that_goes_away_is_lost(controller: Controller, caller: Cal
     assert (outcome.outcome, outcome.code, outcome.stopped) == (Outcome.LOST, 403, False)
     assert 'went away' in outcome.text
     assert time.monotonic() - start < 3.0
+
+
+def test_a_controller_that_is_back_at_once_has_lost_the_goal(controller: Controller, caller: Caller) -> None:
+    """The graph shows no gap; rclcpp#2241: nobody else tells the client."""
+    controller.works_s = 20.0
+    caller.found()
+    task = caller.start(result_timeout_s=15.0)
+    caller.until(lambda: 'running' in caller.states)
+    begin = time.monotonic()
+    controller.start_again()
+    outcome = caller.outcome(task, 10.0)
+    assert (outcome.outcome, outcome.stopped) == (Outcome.LOST, False)
+    assert time.monotonic() - begin < AGAIN_S + 2.0
+
+
+def test_our_own_nodes_that_are_back_at_once_are_asked_no_longer(controller: Controller, caller: Caller) -> None:
+    controller.works_s = 20.0
+    caller.found()
+    awaited = Awaited(caller.node, Workers(caller.node, threads=0))
+    client = awaited.action(Dock, 'dock')
+
+    async def ask() -> str:
+        try:
+            return str(await awaited.run(client, Dock.Goal(undock=True), 15.0))
+        except NotRunningError as error:
+            return str(error)
+
+    task = caller.executor.create_task(ask)
+    caller.until(lambda: controller.running > 0)
+    controller.start_again()
+    caller.until(task.done)
+    client.destroy()
+    assert 'was started again' in task.result()
 
 
 @pytest.mark.parametrize(
