@@ -61,6 +61,14 @@ class Plant:
         self.exits = contextlib.ExitStack()
 
     def __enter__(self) -> Plant:
+        try:
+            self._start()
+        except BaseException:
+            self.exits.close()  # half a stack would take part in the next trial
+            raise
+        return self
+
+    def _start(self) -> None:
         self.said: list[str] = []
         settings = {
             'cell': {'speed': str(SPEED), 'render': 'false'},
@@ -97,7 +105,6 @@ class Plant:
         self.copilot = ActionClient(node, Say, 'copilot/say')
         if not self._nodes or 'gemma' in self._nodes:
             self.until(lambda: self.is_warm, 240.0, 'the model is warm')
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
