@@ -37,7 +37,10 @@ TICK_S = 1.0
 class RecorderConfig:
     """Parameters of the node."""
 
-    file: str = params.param('', doc="the recording, new; empty: one named after the time in the user's state folder")
+    file: str = params.param(
+        '',
+        doc="the recording; NAME_2 if it is there; empty: one named after the time in the user's state folder",
+    )
     topics: tuple[str, ...] = params.param(TOPICS, doc='names or shell patterns, relative to the namespace or absolute')
     exclude: tuple[str, ...] = params.param(('gate/debug/*',), doc='names or shell patterns that are left out')
     picture_period_s: float = params.param(
@@ -53,6 +56,12 @@ def recordings_folder() -> Path:
     return Path(state).expanduser() / 'gemma4_ros' / 'recordings'
 
 
+def _free(path: Path) -> Path:
+    """Return a name that nobody has: a recorder that was started again goes on beside what it had written before."""
+    others = (path.with_stem(f'{path.stem}_{number}') for number in range(2, 1000))
+    return next((each for each in (path, *others) if not each.exists()), path)
+
+
 class RecorderNode(Node):
     """Subscribe to what is there, write what comes."""
 
@@ -62,7 +71,7 @@ class RecorderNode(Node):
         config = self._config = params.read(self, RecorderConfig)
         name = f'{datetime.now(tz=timezone.utc):%Y%m%dT%H%M%SZ}_{os.getpid()}.mcap'
         self._recording: Recording | None = Recording(
-            Path(config.file).expanduser() if config.file else recordings_folder() / name
+            _free(Path(config.file).expanduser()) if config.file else recordings_folder() / name
         )
         self._subscriptions_by_topic: dict[str, Any] = {}
         self._refused: set[str] = set()

@@ -243,3 +243,16 @@ def test_definition_holds_nested_types_once() -> None:
 def test_unknown_definitions_are_refused(name: str) -> None:
     with pytest.raises(ConversionError, match='msg'):
         definition(name)
+
+
+def test_a_recorder_that_was_started_again_writes_beside_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / 'run.mcap'
+    for name in ('run.mcap', 'run_2.mcap', 'run_3.mcap'):
+        context = Context()
+        rclpy.init(context=context)
+        node = RecorderNode(context=context, parameter_overrides=[Parameter('file', value=str(path))])
+        node.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+        assert (tmp_path / name).stat().st_size > 0
+    assert len(list(tmp_path.iterdir())) == 3
