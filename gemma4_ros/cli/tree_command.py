@@ -60,7 +60,7 @@ def tree(
     world: Annotated[Path | None, typer.Option('--world', help='world file, to read XML')] = None,
     recording: Annotated[Path | None, typer.Option('--recording', help='show the trees of an MCAP recording')] = None,
     at: Annotated[
-        float | None, typer.Option('--at', help='of the recording: only as it was then, s from its start')
+        float | None, typer.Option('--at', help='with --recording: only as it was then, s from its first tree')
     ] = None,
     why: Annotated[bool, typer.Option('--why', help="with the plan's reason for each step")] = False,
     once: Annotated[bool, typer.Option('--once', help='show the running tree as it is now, and end')] = False,
@@ -73,8 +73,12 @@ def tree(
     """
     if form not in FORMATS:
         raise ConfigError(f'--format {form} is not known: {", ".join(FORMATS)}')
+    if plan is not None and recording is not None:
+        raise ConfigError('a plan and --recording exclude each other: say one of them')
+    if at is not None and recording is None:
+        raise ConfigError('--at is a time of a recording: say which with --recording FILE')
     if recording is not None:
-        _replay(recording, form, at, why=why)
+        _replay(recording, form, at, namespace, why=why)
         return
     if plan is None:
         _live(form, namespace, once=once or form != 'text', why=why)
@@ -117,7 +121,7 @@ def _values(blackboard: str) -> list[str]:
     return ['  ' + ''.join(char if char.isprintable() else '?' for char in line)[:200] for line in found]
 
 
-def _replay(path: Path, form: str, at: float | None, *, why: bool) -> None:
+def _replay(path: Path, form: str, at: float | None, namespace: str, *, why: bool) -> None:
     """Show the recorded trees; with `at` the one that was valid then."""
     ensure_ros_environment()
     require_rclpy()
@@ -131,7 +135,7 @@ def _replay(path: Path, form: str, at: float | None, *, why: bool) -> None:
         raise ConfigError(f'--format {form} shows one tree: say which with --at SECONDS')
     last: tuple[float, TreeState] | None = None
     first_ns = 0
-    for time_ns, data in recorded(path, 'executor/tree'):
+    for time_ns, data in recorded(path, f'{namespace}/executor/tree'.strip('/'), 'gemma4_ros/msg/TreeState'):
         first_ns = first_ns or time_ns
         after_s = (time_ns - first_ns) / 1e9
         if at is not None and after_s > at and last is not None:
@@ -193,4 +197,4 @@ def _live(form: str, namespace: str, *, once: bool, why: bool) -> None:
 def _row(node: TreeNode, phases: type[Phase]) -> Row:
     names = ('id', 'parent_id', 'kind', 'label', 'attempt', 'duration_s', 'code', 'text', 'stage', 'why')
     known = {name: getattr(node, name) for name in names}
-    return Row(**known, phase=phases(node.status))
+    return Row(**known, phase=phases(min(node.status, 5)))

@@ -120,12 +120,18 @@ def _tool(document: Document, world: World, name: str, item: dict[str, Any]) -> 
 
 
 def _pause(document: Document, name: str, item: dict[str, Any]) -> Literal['finish', 'cancel']:
-    if item.get('pause') == 'cancel' and not item.get('retry', {}).get('times', 0):
-        raise ToolsError(
-            f'{document.at((name, "pause"))}: pause: cancel wants retry.times of at least 1; after the pause it is '
-            f'tried again'
-        )
-    return 'cancel' if item.get('pause') == 'cancel' else 'finish'
+    if item.get('pause') != 'cancel':
+        return 'finish'
+    problem = ''
+    if not item.get('retry', {}).get('times', 0):
+        problem = 'wants retry.times of at least 1: it is tried again after the pause'
+    elif 'service' in item['interface']:
+        problem = 'is for actions: a service request cannot be taken back'
+    elif item['risk'] == 'irreversible':
+        problem = 'is not for what is irreversible: it would be done once and a half'
+    if problem:
+        raise ToolsError(f'{document.at((name, "pause"))}: pause: cancel {problem}')
+    return 'cancel'
 
 
 def _intent(document: Document, world: World, name: str, item: dict[str, Any]) -> Intent:

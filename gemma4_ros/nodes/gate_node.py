@@ -152,20 +152,24 @@ class GateNode(Node):
         wanted = self._asked
         while self._written < wanted:
             if self._write.done():
-                self._write = Future()
-                await self._write_audit(self._asked)
+                self._write, covered = Future(), self._asked
+                await self._write_audit()
+                self._written = covered
                 self._write.set_result(None)
+                self._audit_workers.wake()
             else:
                 await self._write
 
-    async def _write_audit(self, covered: int) -> None:
+    async def _write_audit(self) -> None:
         try:
             await self._audit_workers.run(self._audit.write)
             self.monitor.moment.audit(True)
         except AuditError as error:
             self.monitor.moment.audit(False)
             self.get_logger().error(f'code={error.code} {error}', throttle_duration_sec=5.0)
-        self._written = covered
+        except Exception as error:  # noqa: BLE001 - others wait for this write: it ends, and nothing is sent any more
+            self.monitor.moment.audit(False)
+            self.monitor.moment.stop(Code.INTERNAL, f'{type(error).__name__} in the audit log', time.monotonic())
 
     async def shutdown(self) -> None:
         """Disarm, so that running steps are cancelled, and wait for their end; then close the log."""

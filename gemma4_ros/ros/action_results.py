@@ -14,7 +14,7 @@ from rclpy.task import Future
 
 __all__ = ['AGAIN_S', 'GoalResult']
 
-AGAIN_S = 3.0
+AGAIN_S, LONGEST_S = 3.0, 15.0  # doubled each time, as each question stays open in the server
 
 
 class GoalResult:
@@ -35,12 +35,18 @@ class GoalResult:
 
     def __init__(self, handle: Any) -> None:
         self.future: Future[Any] = Future()
-        self._handle = handle
+        self._handle, self._again_s = handle, AGAIN_S
         self._ask()
 
     def look(self) -> None:
-        """Ask again every few seconds; call it while waiting."""
-        if not self.future.done() and time.monotonic() - self._asked_s >= AGAIN_S:
+        """Ask again after 3 s, then less often, at least every 15 s; call it while waiting."""
+        if not self.future.done() and time.monotonic() - self._asked_s >= self._again_s:
+            self._again_s = min(2 * self._again_s, LONGEST_S)
+            self._ask()
+
+    def ask(self) -> None:
+        """Ask now."""
+        if not self.future.done():
             self._ask()
 
     def _ask(self) -> None:

@@ -277,23 +277,26 @@ class ControllerClients:
         if ended == 'gone':
             text = f'{call.endpoint} went away while the goal was running; whether the robot stands is unknown'
             return CallOutcome.of(Outcome.LOST, errors.ControllerLostError, text, stopped=False)
-        outcome = await self._cancel(call, type_name, client, handle, result)
+        outcome = await self._cancel(call, type_name, handle, goal, is_ready)
         if ended == 'timeout':
             text = f'{call.endpoint} took longer than {call.result_timeout_s:g} s and was cancelled: {outcome.text}'
             return replace(outcome, outcome=Outcome.TIMED_OUT, code=errors.StepTimeoutError.code, text=text)
         return outcome
 
     async def _cancel(
-        self, call: _Call, type_name: str, client: ActionClient[Any, Any, Any], handle: Any, result: Future[Any]
+        self, call: _Call, type_name: str, handle: Any, goal: GoalResult, is_ready: Callable[[], bool]
     ) -> CallOutcome:
+        result = goal.future
         call.enter('cancelling')
         answer = handle.cancel_goal_async()
-        ended = await self._wait(call, answer, call.cancel_acknowledge_s, client.server_is_ready, heed_cancel=False)
+        ended = await self._wait(call, answer, call.cancel_acknowledge_s, is_ready, heed_cancel=False)
         if ended != 'done' and not result.done():
             text = f'{call.endpoint} did not acknowledge the cancel within {call.cancel_acknowledge_s:g} s'
             return CallOutcome.of(Outcome.LOST, errors.ControllerLostError, text, stopped=False)
         refused = ended == 'done' and not answer.result().goals_canceling  # rclpy's servers set no return code
-        ended = await self._wait(call, result, call.cancel_result_s, client.server_is_ready, heed_cancel=False)
+        if refused:
+            goal.ask()  # a server that was started again refuses what it does not know
+        ended = await self._wait(call, result, call.cancel_result_s, is_ready, heed_cancel=False)
         if ended == 'done':
             return _from_result(call, type_name, result)
         why = 'refused the cancel' if refused else 'acknowledged the cancel'

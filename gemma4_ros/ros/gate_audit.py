@@ -75,7 +75,8 @@ class AuditFile:
         """Write what waits and make it durable; raise AuditError, and keep the records, where that fails."""
         with self._lock:
             while self._waiting:
-                self._sealed.append(self._chain.seal(_plain(self._waiting.popleft())))
+                self._sealed.append(self._chain.seal(_plain(self._waiting[0])))
+                self._waiting.popleft()  # not before: what cannot be sealed keeps the log from being whole
             if self._lost:
                 lost, self._lost = self._lost, 0
                 self._sealed.append(self._chain.seal({'kind': 'lost', 'boot': self._boot_id, 'records': lost}))

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mcap.exceptions import McapError
-from mcap.records import Channel, Message
+from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
 from mcap.writer import CompressionType, Writer
+from zstandard import ZstdError
 
 from gemma4_ros.core.errors import ConfigError, ConversionError
 
@@ -95,7 +96,7 @@ class Recording:
             self._file.close()
 
 
-def recorded(path: Path, topic: str) -> Iterator[tuple[int, bytes]]:
+def recorded(path: Path, topic: str, type_name: str) -> Iterator[tuple[int, bytes]]:
     """
     Yield the messages of a recording's topic with the time at which each came, ns since 1970; also without an index.
 
@@ -105,26 +106,33 @@ def recorded(path: Path, topic: str) -> Iterator[tuple[int, bytes]]:
         An MCAP file; one that is cut off is read as far as it goes.
     topic : str
         Its relative name: ``executor/tree`` also finds ``/robot7/executor/tree``.
+    type_name : str
+        Of its messages; they must have been recorded with the definition that is installed.
 
     Raises
     ------
     ConfigError
-        The file cannot be read, or is no MCAP file.
+        The file cannot be read, is no MCAP file, or its topic has another definition.
 
     """
     found: set[int] = set()
+    schemas: dict[int, bytes] = {}
     is_mcap = False
     try:
         with path.open('rb') as file:
             for record in StreamReader(file).records:
                 is_mcap = True
-                if isinstance(record, Channel) and f'/{record.topic}'.endswith(f'/{topic}'):
+                if isinstance(record, Schema):
+                    schemas[record.id] = record.data
+                elif isinstance(record, Channel) and f'/{record.topic}'.endswith(f'/{topic}'):
+                    if schemas.get(record.schema_id) != definition(type_name).encode():
+                        raise ConfigError(f'{path}: {record.topic} holds another {type_name}; use the version of then')
                     found.add(record.id)
                 elif isinstance(record, Message) and record.channel_id in found:
                     yield record.log_time, record.data
     except OSError as error:
         raise ConfigError(f'{path} cannot be read: {error.strerror}') from None
-    except (McapError, ValueError, struct.error) as error:
+    except (McapError, ValueError, RuntimeError, ZstdError, struct.error) as error:
         if not is_mcap:
             raise ConfigError(f'{path} is no MCAP recording: {str(error)[:100]}') from None
 

@@ -32,7 +32,8 @@ def trial(plant: Plant, _kind: str, _name: str, number: int) -> dict[str, Any]:
         return found
     returned = time.monotonic()
     found |= {'took_s': round(returned - begin, 3), 'status': int(result.result().status)}
-    found['status_name'] = 'cancelled' if result.result().status == GoalStatus.STATUS_CANCELED else 'ended before'
+    if result.result().status not in (GoalStatus.STATUS_CANCELED, GoalStatus.STATUS_SUCCEEDED):
+        found['breaches'].append(f'it ended with status {result.result().status}: {result.result().result.error_msg}')
     plant.seen(lambda: False, WATCH_S)
     fastest = max((speed for at, speed in plant.speeds if at > returned), default=0.0)
     found['fastest_m_s'] = round(fastest, 5)

@@ -9,7 +9,8 @@ import signal
 import time
 from typing import Any
 
-from gemma4_ros.msg import GateState, TreeNode
+from action_msgs.msg import GoalStatus
+from gemma4_ros.msg import GateState, TreeNode, TreeState
 from plant import ENDPOINTS, STILL_M_S, Plant
 
 from gemma4_ros.core.errors import NotRunningError
@@ -31,34 +32,53 @@ def trial(plant: Plant, phase: str, name: str, number: int) -> dict[str, Any]:
     how = 'SIGKILL' if number % 2 == 0 else 'SIGSTOP'
     pending = reach(plant, phase)
     boot, process = plant.gate.boot_id, plant.process(name)
-    at = time.monotonic()
+    at, was_fast = time.monotonic(), plant.speed > FAST_M_S
     process.send_signal(getattr(signal, how))
     found: dict[str, Any] = {'how': how, 'breaches': []}
     if name == 'cell' and how == 'SIGKILL':
-        return found | lose_robot(plant)
+        return found | lose_robot(plant, pending)
     rest(plant, 10.0 if name in NEEDED else 4.0)
-    if name in NEEDED:
-        found['stop_s'] = round(
-            max((t - at for t, speed in plant.speeds if t > at and speed >= STILL_M_S), default=0), 3
-        )
-        if found['stop_s'] > STOP_LIMIT_S:
-            found['breaches'].append(f'it moved for {found["stop_s"]} s')
-        if plant.goals_since(at + NEEDED[name]):
-            found['breaches'].append('a goal was sent without the process that must agree')
+    moved_s = max((t - at for t, speed in plant.speeds if t > at and speed >= STILL_M_S), default=0.0)
+    if name in NEEDED and was_fast:
+        found['stop_s'] = round(moved_s, 3)
+    if name in NEEDED and moved_s > STOP_LIMIT_S:
+        found['breaches'].append(f'it moved for {moved_s:.2f} s')
     if how == 'SIGSTOP':
         plant.seen(lambda: time.monotonic() > at + STOPPED_S, STOPPED_S + 1)
         process.resume()
     elif name == 'gate':
-        found['restart_s'] = plant.seen(lambda: plant.gate.boot_id != boot, 20.0)
-        if found['restart_s'] is None or time.monotonic() - at > RESTART_LIMIT_S + found['stop_s']:
-            found['breaches'].append('the gate was not back in time')
-        elif plant.gate.state != GateState.DISARMED:
-            found['breaches'].append(f'the gate came back in state {plant.gate.state}')
+        found |= gate_back(plant, boot, at, found['breaches'])
     answered = how == 'SIGSTOP' or name != {'planning': 'copilot'}.get(phase, 'executor')
     if pending is not None and answered and plant.seen(pending.done, 90.0) is None:
         found['breaches'].append('what was asked for did not end within 90 s')
     rest(plant, 30.0)
+    if name in NEEDED:
+        found['breaches'] += went_on(plant, phase, name, at)
     return found | after(plant, phase, found['breaches'])
+
+
+def gate_back(plant: Plant, boot: str, at: float, breaches: list[str]) -> dict[str, Any]:
+    """Wait for the next gate; it must be disarmed."""
+    if plant.seen(lambda: plant.gate.boot_id != boot, 20.0) is None:
+        breaches.append('the gate did not come back')
+        return {}
+    took_s = round(plant.gate_since - at, 3)
+    if took_s > RESTART_LIMIT_S:
+        breaches.append(f'the gate was back after {took_s} s')
+    if plant.gate.state != GateState.DISARMED:
+        breaches.append(f'the gate came back in state {plant.gate.state}')
+    return {'restart_s': took_s}
+
+
+def went_on(plant: Plant, phase: str, name: str, at: float) -> list[str]:
+    """Say what was done after the end of a process without which nothing may move."""
+    breaches = []
+    # a copilot whose executor is back hands it the plan of a command that was being drafted: that is no resumption
+    if (phase, name) != ('planning', 'executor') and plant.goals_since(at + NEEDED[name]):
+        breaches.append(f'a goal was sent after the end of the {name}')
+    if phase not in ('idle', 'planning', 'admitted') and plant.tree.status == TreeState.SUCCEEDED:
+        breaches.append('the plan is said to have succeeded')
+    return breaches
 
 
 def rest(plant: Plant, deadline_s: float) -> None:
@@ -86,7 +106,7 @@ def after(plant: Plant, phase: str, breaches: list[str]) -> dict[str, Any]:
     return {'breaches': breaches, 'gate': int(plant.gate.state), 'tree': int(plant.tree.status)}
 
 
-def lose_robot(plant: Plant) -> dict[str, Any]:
+def lose_robot(plant: Plant, pending: Any) -> dict[str, Any]:
     """The robot itself is gone: the plan must end, and nobody may be told that it succeeded."""
     breaches = []
     with contextlib.suppress(NotRunningError):
@@ -96,6 +116,8 @@ def lose_robot(plant: Plant) -> dict[str, Any]:
         plant.session.spin(0.02)
     if plant.gate.state in (GateState.ARMED, GateState.ACTIVE):
         breaches.append('the gate did not notice that the robot is gone')
+    if pending is not None and pending.done() and pending.result().status == GoalStatus.STATUS_SUCCEEDED:
+        breaches.append('what was asked for is said to have succeeded')
     return {'breaches': breaches, 'gate': int(plant.gate.state), 'is_plant_lost': True}
 
 

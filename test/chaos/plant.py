@@ -84,7 +84,7 @@ class Plant:
         self.speeds: list[tuple[float, float]] = []
         self.tree = TreeState()
         self.events: list[TurnEvent] = []
-        self.gate, self.deadman = GateState(), DeadmanState()
+        self.gate, self.deadman, self.gate_since = GateState(), DeadmanState(), 0.0
         self.is_warm = False
         self.began: dict[str, dict[bytes, float]] = {name: {} for name in ENDPOINTS}
         self.open: dict[str, set[bytes]] = {name: set() for name in ENDPOINTS}
@@ -94,7 +94,7 @@ class Plant:
         node.create_subscription(Odometry, 'odom', self._on_odom, qos.SENSOR)
         node.create_subscription(TreeState, 'executor/tree', self._on_tree, qos.STATE_LATCHED)
         node.create_subscription(TurnEvent, 'copilot/events', self.events.append, qos.EVENTS)
-        node.create_subscription(GateState, 'gate/state', lambda m: setattr(self, 'gate', m), qos.STATE_LATCHED)
+        node.create_subscription(GateState, 'gate/state', self._on_gate, qos.STATE_LATCHED)
         node.create_subscription(DeadmanState, 'deadman/state', self._on_deadman, qos.STATE_LATCHED)
         node.create_subscription(ModelStatus, 'gemma/status', self._on_model, qos.STATE_LATCHED)
         for name in ENDPOINTS:
@@ -126,6 +126,11 @@ class Plant:
     def _on_tree(self, message: TreeState) -> None:
         self.tree = message
 
+    def _on_gate(self, message: GateState) -> None:
+        if message.boot_id != self.gate.boot_id:
+            self.gate_since = time.monotonic()
+        self.gate = message
+
     def _on_deadman(self, message: DeadmanState) -> None:
         self.deadman = message
 
@@ -137,7 +142,7 @@ class Plant:
         self.open[name] = {bytes(s.goal_info.goal_id.uuid) for s in message.status_list if s.status in OPEN}
         for goal in message.status_list:
             self.began[name].setdefault(bytes(goal.goal_info.goal_id.uuid), now)
-        self.most_at_once = max(self.most_at_once, len(self.open[name]))
+        self.most_at_once = max(self.most_at_once, sum(map(len, self.open.values())))
 
     @property
     def speed(self) -> float:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import cancel
 import controllers
 import kill
-from _report import REPORTS, percentile, table, write
+from _report import REPORTS, percentile, table, versions, write
 from ledger import Ledger
 from plant import Plant
 
@@ -44,6 +44,7 @@ def say(text: str) -> None:
 def run(name: str, ledger: Ledger, times: int, until: float, out: Path) -> None:
     """Try what is missing of a suite, until the time is up."""
     module, make, _ = SUITES[name]
+    commit = versions(())['commit']
     missing, trouble = list(ledger.missing(module.KEYS, times)), 0
     say(f'{name}: {len(missing)} trials to go')
     with contextlib.ExitStack() as exits:
@@ -57,18 +58,20 @@ def run(name: str, ledger: Ledger, times: int, until: float, out: Path) -> None:
                     plant = exits.enter_context(make(out))
                 found = module.trial(plant, *([*key[1:], ''][:2]), len(ledger.of(*key)))
                 trouble = 0
-            except Exception as error:  # a trial that could not be carried out says nothing
+            except Exception as error:  # noqa: BLE001 - written down as not carried out
                 trouble += 1
                 found = {'trouble': f'{type(error).__name__}: {error}'[:300], 'is_plant_lost': True}
-                if trouble >= MAX_TROUBLE:
-                    raise
             if found.pop('is_plant_lost', False):
                 exits.close()
                 plant = None
             if 'trouble' in found:
                 say(f'{" ".join(key)}: not carried out: {found["trouble"]}')
+                ledger.add(('trouble', *key), **found, breaches=[], commit=commit)
+                if trouble >= MAX_TROUBLE:
+                    say(f'{MAX_TROUBLE} in a row could not be carried out; this suite ends')
+                    return
                 continue
-            ledger.add(key, **found)
+            ledger.add(key, **found, commit=commit)
             say(f'{" ".join(key)}: {found}')
 
 
@@ -90,13 +93,15 @@ def report(ledger: Ledger, out: Path) -> int:
             f'{key} {value["p50"]:.2f} / {value["p99"]:.2f} / {value["max"]:.2f}' for key, value in measured.items()
         )
         bound = f'{300 / len(trials):.2g} %' if trials and not bad else '-'
-        rows.append((name, len(trials), full, len(bad), bound, shown))
+        figures[name]['not_carried_out'] = len(ledger.of('trouble', name))
+        figures[name]['commits'] = sorted({trial.get('commit', 'unknown') for trial in trials})
+        rows.append((name, len(trials), full, len(bad), figures[name]['not_carried_out'], bound, shown))
     stops = {}
     for process in kill.NEEDED:
         values = [t['stop_s'] for t in ledger.of('kill') if t['key'][2] == process and t.get('stop_s') is not None]
         if values:
             stops[process] = (len(values), percentile(values, 0.5), percentile(values, 0.99), max(values))
-    head = ('suite', 'trials', 'wanted', 'breaches', '95 % bound', 'p50 / p99 / max, s')
+    head = ('suite', 'trials', 'wanted', 'breaches', 'not carried out', '95 % bound', 'p50 / p99 / max, s')
     page = f'# Chaos\n\n{table(head, rows)}\n\nWhat is needed to move, killed or stopped, to standstill, s:\n\n'
     page += table(('process', 'trials', 'p50', 'p99', 'max'), [(name, *row) for name, row in stops.items()])
     path = write('chaos', {'suites': figures, 'stop_s': stops}, page, out, ('rclpy', 'mujoco'))

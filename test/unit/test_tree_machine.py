@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from gemma4_ros.core.errors import ControllerLostError, StepCancelledError
 from gemma4_ros.core.gate.automaton import Automaton
 from gemma4_ros.core.gate.automaton import Outcome as Recorded
 from gemma4_ros.core.gate.automaton import Status as Verdict
@@ -33,7 +34,7 @@ LIMITS = {
 RETRIES = {name: (limits.retry_times, limits.recover) for name, limits in LIMITS.items()}
 EXAMPLES = int(os.environ.get('GEMMA4_TREE_EXAMPLES', '60'))
 TIMES = TreeLimits(hold_deadline_s=30.0, hold_retry_s=0.5, watchdog_margin_s=20.0, cancel_grace_s=15.0, settle_s=1.0)
-ENDS = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD)
+ENDS = (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.TIMED_OUT, Outcome.HELD, Outcome.LOST)
 
 
 @st.composite
@@ -80,6 +81,7 @@ class Gate:
         self.open: dict[str, ScriptedRun] = {}
         self.starts = 0
         self.may_start = True
+        self.was_lost = False
 
     @staticmethod
     def automaton_start() -> Any:
@@ -93,6 +95,7 @@ class Gate:
 
     def start(self, node_id: str) -> ScriptedRun:
         assert self.may_start, f'{node_id} was started during a pause or after a cancel'
+        assert not self.was_lost, f'{node_id} was started although a step is lost and may still move'
         assert node_id not in self.open, f'{node_id} runs already'
         taken = [name for other in self.open for name in self.resources(other)]
         assert not set(taken) & set(self.resources(node_id)), f'{node_id} needs what another step has'
@@ -113,7 +116,13 @@ class Gate:
         run = self.open.pop(node_id)
         if node_id.startswith('/') and node_id not in self.automaton.enabled(self.progress):
             outcome = Outcome.DENIED  # the parallel around it was decided meanwhile
-        run.answer = Answer(outcome, 0 if outcome in (Outcome.SUCCEEDED, Outcome.TRUE, Outcome.FALSE) else 401, 'said')
+        codes = {
+            Outcome.LOST: ControllerLostError.code,
+            Outcome.CANCELLED: StepCancelledError.code,
+            Outcome.FAILED: 401,
+        }
+        self.was_lost = self.was_lost or outcome is Outcome.LOST
+        run.answer = Answer(outcome, codes.get(outcome, 0), 'said')
         if node_id.startswith('/'):
             if outcome in (Outcome.TRUE, Outcome.FALSE):
                 recorded = Recorded.TRUE if outcome is Outcome.TRUE else Recorded.FALSE
@@ -222,6 +231,11 @@ class AnyTree(RuleBasedStateMachine):
     def the_gate_agrees_on_the_end(self) -> None:
         if hasattr(self, 'tree') and self.tree.status is TreeStatus.SUCCEEDED:
             assert self.gate.automaton.status(self.gate.progress) is Verdict.SUCCEEDED
+
+    @invariant()
+    def nothing_is_fine_beside_a_lost_step(self) -> None:
+        if hasattr(self, 'tree') and self.is_over and self.gate.was_lost:
+            assert self.tree.status is TreeStatus.FAILED
 
     def teardown(self) -> None:
         """Cancelled, and every cancel obeyed: it ends, and never as a success that the gate has not seen."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gemma4_ros.core.errors import PlanError
+from gemma4_ros.core.errors import ControllerLostError, PlanError
 from gemma4_ros.core.plan import Condition, Fallback, If, Node, Parallel, Plan, Ref, Sequence, Step
 from gemma4_ros.core.tree.plan_tree import PlanTree, TreeStatus
 from gemma4_ros.core.tree.ports import Answer, Outcome, StepLimits, TreeLimits
@@ -263,6 +263,31 @@ def test_a_pause_cancels_what_its_tool_says_and_resume_tries_it_again() -> None:
     bench.tick()
     assert bench.running == ['a'] and not bench.gate.open['a'].is_cancelled
     assert bench.answer('a', GOOD) is TreeStatus.SUCCEEDED
+
+
+def test_a_stop_during_a_pause_ends_the_plan() -> None:
+    bench = ScriptedTree(Step('a', 'turn', {}), ARM, TreeLimits())
+    bench.tree.pause()
+    bench.tick()
+    assert bench.answer('a', Answer(Outcome.CANCELLED, 641, 'stopped by a button')) is TreeStatus.FAILED
+
+
+def test_waiting_for_an_arm_is_not_being_held() -> None:
+    bench = ScriptedTree(Parallel((Step('a', 'grip', {}), Step('b', 'wave', {})), 'all'), ARM, TreeLimits())
+    bench.answer('a', HELD)
+    assert bench.running == ['b']
+    bench.tick(60.0)
+    bench.answer('b', GOOD)
+    bench.tick(1.0)
+    bench.answer('a', HELD)
+    assert bench.tick(1.0) is TreeStatus.RUNNING and bench.running == ['a']
+
+
+def test_a_lost_step_fails_a_parallel_that_has_succeeded() -> None:
+    bench = ScriptedTree(Parallel((Step('a', 'grip', {}), step(2)), 'any'), {**ARM, **LIMITS}, TreeLimits())
+    bench.answer('s2', GOOD)
+    lost = Answer(Outcome.LOST, ControllerLostError.code, 'the cancel was not acknowledged')
+    assert bench.answer('a', lost) is TreeStatus.FAILED and bench.tree.failure == ('a', lost)
 
 
 def test_a_pause_never_takes_the_last_try() -> None:

@@ -173,6 +173,8 @@ class StepLeaf(Behaviour):
 
     def _wait(self, resource: str) -> None:
         """Another branch has what this step needs."""
+        if self._held_since_s is not None:  # the time of waiting is not the gate's
+            self._held_since_s = self._session.now_s
         if self._waits_for != resource:
             self._waits_for, self.stage = resource, 'waiting'
             self._session.tell(self.node_id, 'waiting', f'for the {resource}, which another step has')
@@ -217,25 +219,31 @@ class StepLeaf(Behaviour):
         if answer.outcome is Outcome.HELD:
             return self._hold(answer)
         self._held_since_s = None
-        if answer.is_final:
+        # what is lost may still move: nothing else is sent after it
+        if answer.is_final or (answer.outcome is Outcome.LOST and answer.code == ControllerLostError.code):
             return self._fail(answer, for_good=True)
         if answer.outcome is Outcome.DENIED:
             self._deadline_s = self._session.now_s + (self._session.limits.settle_s if self._scopes else 0.0)
             self._denied = answer
             return self._settle(answer)
-        if answer.outcome is Outcome.CANCELLED and self._is_paused_out and not self._should_end():
-            return self._tried(answer)
-        if answer.outcome is Outcome.CANCELLED:
-            if self._cancelled_s is not None:
-                return self._end(Phase.CANCELLED, answer)
-            if answer.code not in _PASSING:
-                return self._fail(answer, for_good=True)
+        status = self._cancelled(answer) if answer.outcome is Outcome.CANCELLED else None
+        if status is not None:
+            return status
         if not self._is_main:
             return self._recovered(answer)
         if answer.outcome is Outcome.SUCCEEDED:
             self._session.results[self.node_id] = answer.returns
             return self._end(Phase.SUCCEEDED, answer)
         return self._tried(answer)
+
+    def _cancelled(self, answer: Answer) -> Status | None:
+        """Say what a cancelled try means; None: a failed one like any other."""
+        if self._is_paused_out and not self._should_end():
+            if answer.code == StepCancelledError.code:
+                return self._tried(answer)
+        elif self._cancelled_s is not None:
+            return self._end(Phase.CANCELLED, answer)
+        return None if answer.code in _PASSING else self._fail(answer, for_good=True)
 
     def _settle(self, denied: Answer) -> Status:
         if self._should_end():

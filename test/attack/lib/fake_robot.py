@@ -61,7 +61,7 @@ class Controller:
 
     ``mode``: ``works`` drives until it is cancelled, ``done`` succeeds at once, ``never_accepts`` answers no goal,
     ``silent`` accepts and is not heard of again but for cancels, ``lies`` says SUCCEEDED with an error in its result,
-    ``ignores_cancel`` does not answer cancels.
+    ``ignores_cancel`` does not answer cancels, ``late`` says SUCCEEDED when it is cancelled.
     """
 
     def __init__(self, node: Node, action: Any, name: str) -> None:
@@ -113,7 +113,7 @@ class Controller:
         for name in [name for name in self.running if wanted in (bytes(16), name)]:
             info = request.goal_info.__class__(goal_id=request.goal_info.goal_id.__class__(uuid=list(name)))
             response.goals_canceling.append(info)
-            self._end(name, GoalStatus.STATUS_CANCELED)
+            self._end(name, GoalStatus.STATUS_SUCCEEDED if self.mode == 'late' else GoalStatus.STATUS_CANCELED)
         self._show()
         return response
 
