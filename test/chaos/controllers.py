@@ -12,7 +12,7 @@ from typing import Any
 
 from fake_robot import ROOT, Processes, Robot, wait
 from gemma4_ros.action import DriveTo, ExecutePlan
-from gemma4_ros.msg import DeadmanState
+from gemma4_ros.msg import DeadmanState, GateState
 from rclpy.action import ActionClient
 
 from gemma4_ros.core.gate.codes import Code
@@ -20,7 +20,7 @@ from gemma4_ros.core.plan import Sequence, Step
 
 __all__ = ['KEYS', 'BadRobot', 'trial']
 
-ACCEPT_S, STEP_S, ACKNOWLEDGE_S, GRACE_S, HANGS_S = 2.0, 1.0, 0.5, 1.0, 30.0
+ACCEPT_S, STEP_S, ACKNOWLEDGE_S, GRACE_S, HANGS_S, QUIET_S = 2.0, 1.0, 0.5, 1.0, 30.0, 0.4
 # how the controller behaves: within how many seconds the plan must have ended, and whether that may be as a success
 MODES = {
     'done': (STEP_S, True),
@@ -73,7 +73,13 @@ class BadRobot:
             if self.robot.deadman_is(DeadmanState.TRIPPED):
                 self.robot.reset_deadman()
             time.sleep(0.05)
-        self.robot.arm()
+        quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < QUIET_S:  # what the last trial left may stop it once more
+            assert time.monotonic() < end, 'the gate does not stay armed'
+            if not self.robot.gate_is(GateState.ARMED):
+                self.robot.arm()
+                quiet_since = time.monotonic()
+            time.sleep(0.02)
 
 
 def trial(plant: BadRobot, mode: str, _name: str, _number: int) -> dict[str, Any]:
