@@ -108,10 +108,11 @@ class StepLeaf(Behaviour):
             self._leave()
             return self._take(answer)
         session = self._session
-        self._show(running.stage)
+        if running.stage != self.stage:
+            self._show(running.stage)
         if session.now_s >= self._deadline_s:
             return self._watch()
-        if self._cancelled_s is None and (self._should_end() or self._is_interrupted()):
+        if self._cancelled_s is None and (self._should_end() or (session.is_paused and self._is_interrupted())):
             self._cancel()
         session.wake_at(self._deadline_s)
         return Status.RUNNING
@@ -192,10 +193,7 @@ class StepLeaf(Behaviour):
     def _is_interrupted(self) -> bool:
         """Whether a pause ends this try. Without a try left it goes on to its end: a pause must not fail a plan."""
         self._is_paused_out = (
-            self._session.is_paused
-            and self._is_main
-            and self._limits.is_cancelled_by_pause
-            and self.attempt <= self._limits.retry_times
+            self._is_main and self._limits.is_cancelled_by_pause and self.attempt <= self._limits.retry_times
         )
         return self._is_paused_out
 
