@@ -68,7 +68,7 @@ def stop(
 
 
 def pause(namespace: Namespace = '') -> None:
-    """Let the running plan wait after its step. Example: gemma4 pause"""
+    """Start no further step of the running plan, and end those whose tool says so. Example: gemma4 pause"""
     _trigger('executor/pause', namespace)
 
 

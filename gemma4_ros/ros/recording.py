@@ -81,7 +81,7 @@ class Recording:
 
     def flush(self) -> None:
         """Hand everything to the operating system."""
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()  # type: ignore[no-untyped-call]  # mcap leaves it untyped
         self._file.flush()
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class Recording:
         if self._file.closed:
             return
         try:
-            self._writer.finish()  # type: ignore[no-untyped-call]
+            self._writer.finish()  # type: ignore[no-untyped-call]  # mcap leaves it untyped
             self._file.flush()
             os.fsync(self._file.fileno())
         finally:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gemma4_ros.core.errors import ControllerLostError, StepCancelledError
-from gemma4_ros.core.gate.automaton import Automaton
+from gemma4_ros.core.gate.automaton import Automaton, Progress
 from gemma4_ros.core.gate.automaton import Outcome as Recorded
 from gemma4_ros.core.gate.automaton import Status as Verdict
 from gemma4_ros.core.plan import Condition, Fallback, If, Node, Parallel, Plan, Ref, Repeat, Sequence, Step, walk
@@ -77,17 +77,11 @@ class Gate:
     def __init__(self, root: Node) -> None:
         self.automaton = Automaton(root, RETRIES)
         self.tools = {node.id: node.tool for _, node in walk(root) if isinstance(node, Step)}
-        self.progress = self.automaton_start()
+        self.progress = Progress()
         self.open: dict[str, ScriptedRun] = {}
         self.starts = 0
         self.may_start = True
         self.was_lost = False
-
-    @staticmethod
-    def automaton_start() -> Any:
-        from gemma4_ros.core.gate.automaton import Progress
-
-        return Progress()
 
     def resources(self, node_id: str) -> tuple[str, ...]:
         step, _, recovery = node_id.partition('/recover/')
@@ -166,7 +160,7 @@ class AnyTree(RuleBasedStateMachine):
             outcome = data.draw(st.sampled_from((*ENDS, *((Outcome.CANCELLED,) * 3 if run.is_cancelled else ()))))
         self.gate.end(node_id, outcome)
         self.tick()
-        again, self.tree_before = run.answer, self.tree.status
+        again = run.answer
         run.answer = Answer(Outcome.SUCCEEDED, 0, 'twice')  # a second answer changes nothing
         self.tick()
         run.answer = again
